@@ -1,0 +1,42 @@
+# Entry points. `make` alone lists them. Settings: make report SCALE=smoke CORES=2 ARGS="--dry-run"
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup report test bench lint lock clean
+
+CORES ?= all
+SCALE ?=
+ARGS ?=
+# Rules call `python -m respike...`: the environment's Python must be the first one found.
+RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@echo "  Options: SCALE=smoke|default|paper  CORES=2  ARGS=... (passed on to snakemake or pytest)"
+
+setup:  ## create .venv with the pinned packages (does nothing when it is up to date)
+	@bash workflow/setup.sh
+
+report: setup  ## run what is missing or stale, then write the comparison report
+	@$(RUN) snakemake --cores $(CORES) $(if $(SCALE),--config scale=$(SCALE)) $(ARGS)
+	@$(RUN) respike report $(if $(SCALE),--scale $(SCALE))
+
+test: setup  ## every test
+	@$(RUN) python -m pytest $(ARGS)
+
+bench: setup  ## time our code beside its peers: reports/benchmarks.csv
+	@$(RUN) respike bench
+
+lint: setup  ## style and workflow checks
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) snakefmt --check Snakefile workflow
+	@$(RUN) snakemake --lint
+
+lock:  ## remake requirements.lock from pyproject.toml (needs uv)
+	@uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate -o requirements.lock
+
+clean:  ## remove caches, logs and smoke runs; data, results, reports and .venv stay
+	@rm -rf logs results/smoke reports/smoke .pytest_cache .ruff_cache build
+	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

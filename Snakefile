@@ -1,0 +1,23 @@
+from snakemake.utils import min_version
+
+from respike.config import read
+
+min_version("9.27.1")
+
+config = read(config)
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/poisson_mlp.smk"
+include: "workflow/rules/snn_mnist.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    """Everything that the configuration asks for, judged and written up."""
+    default_target: True
+    input:
+        rules.report.output,
+    message:
+        "finished: {input[0]}"

@@ -1,0 +1,216 @@
+"""The console command `respike`: everything that is not a run of the workflow.
+
+Imports are inside the commands, so that `--help` is quick and a broken module breaks one command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from respike.report import ledger
+
+EPILOG = """\
+The workflow itself is run by Snakemake:
+  make report                        everything at the scale of config.yaml, then the report
+  make report SCALE=smoke            a few samples, to see that it works
+  snakemake --cores 2 <result file>  one result
+  snakemake -n --quiet host          what would run, and why
+Exit status: 0 all is well, 1 a check found something, 2 wrong use or unreadable files.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; an expected error is one message on stderr and exit status 2."""
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.command is None:
+        parser.print_help()
+        return 0
+    from respike.config import ConfigError
+    from respike.dag import UnknownName
+    from respike.provenance import ProvenanceError
+
+    try:
+        return options.run(options) or 0
+    except (ConfigError, UnknownName, ProvenanceError, OSError, ValueError, RuntimeError) as error:
+        print(f"respike {options.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="respike",
+        description="Replication of published results on spiking neural networks.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and stop")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+
+    def command(name: str, run, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        added.set_defaults(run=run)
+        return added
+
+    scaled = []
+    one = command("config", _config, "list the experiments, or show the settings of one")
+    one.add_argument("source", nargs="?", help="id of a source, as poisson_mlp")
+    one.add_argument("experiment", nargs="?", help="name of an experiment, as train")
+    scaled.append(one)
+    one = command("check", _check, "check config, ledgers and whether each result is current")
+    scaled.append(one)
+    one = command("claims", _claims, "list every claim with its verdict, if it has one")
+    one.add_argument("--source", help="only the claims of this source")
+    scaled.append(one)
+    one = command("report", _report, "say where the report is and count its verdicts")
+    scaled.append(one)
+    for one in scaled:
+        one.add_argument(
+            "--scale",
+            choices=("smoke", "default", "paper"),
+            help="instead of the one in config.yaml",
+        )
+    one = command("digest", _digest, "show the digests of a module and what they cover")
+    one.add_argument("module", help="as respike.experiments.poisson_mlp_train")
+    one = command("fetch", _fetch, "download and verify a data set")
+    one.add_argument("dataset", help="name in workflow/datasets.yaml, as mnist")
+    one.set_defaults(scale=None)
+    one = command("bench", _bench, "time our code beside its peers: reports/benchmarks.csv")
+    one.add_argument("rest", nargs=argparse.REMAINDER, help="options of the benchmark program")
+    return parser
+
+
+class _Version(argparse.Action):
+    # The version is looked up only when asked for: that costs as much as all of --help.
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        from importlib import metadata
+
+        try:
+            print(f"respike {metadata.version('respike')}")
+        except metadata.PackageNotFoundError:
+            print("respike (not installed: run `make setup`)")
+        parser.exit()
+
+
+def _load(options: argparse.Namespace) -> dict:
+    from respike import config
+
+    return config.load("config.yaml", {"scale": options.scale} if options.scale else None)
+
+
+def _config(options: argparse.Namespace) -> None:
+    from respike import dag
+
+    config = _load(options)
+    if options.experiment:
+        found = dag.experiment(config, options.source, options.experiment)
+        print(f"{found.source} {found.name} at scale {found.scale}, seeds {found.seeds}")
+        for key, value in sorted(found.settings.items()):
+            print(f"  {key:20} {json.dumps(value)}")
+        return
+    for source in [options.source] if options.source else config["sources"]:
+        for found in dag.experiments(config, source).values():
+            print(f"{source:16} {found.name:32} {len(found.seeds):3} seeds")
+
+
+def _check(options: argparse.Namespace) -> int:
+    from respike import dag
+    from respike.report import collect
+
+    config = _load(options)
+    print("config.yaml: valid")
+    for path, book in _ledgers():
+        print(f"{path}: valid, {len(book.claims)} claims")
+    wanted = dag.wanted(config)
+    present = {path: expected for path, expected in wanted.items() if Path(path).exists()}
+    made = {str(p) for p in Path("results", config["scale"]).glob("*/*/seed=*/metrics.json")}
+    print(
+        f"results at scale {config['scale']}: {len(present)} of {len(wanted)} present, "
+        f"{len(made - wanted.keys())} left over from another configuration"
+    )
+    try:
+        collect.read_runs(present, config["scale"], Path.cwd())
+    except collect.RefusedError as error:
+        print(error)
+        return 1
+    print("every result that is present is current")
+    return 0
+
+
+def _ledgers() -> Iterator[tuple[Path, ledger.Ledger]]:
+    from respike.report import ledger
+
+    for path in sorted(Path("workflow", "claims").glob("*.yaml")):
+        yield path, ledger.load(path)
+
+
+def _verdicts(config: dict) -> dict[str, dict] | None:
+    path = Path("results", config["scale"], "verdicts.json")
+    if not path.exists():
+        return None
+    sources = json.loads(path.read_text(encoding="utf-8"))["sources"]
+    return {claim["id"]: claim for source in sources for claim in source["claims"]}
+
+
+def _claims(options: argparse.Namespace) -> None:
+    from respike import dag
+
+    config = _load(options)
+    if options.source and options.source not in config["sources"]:
+        raise dag.UnknownName(f"no source {options.source!r}: {', '.join(config['sources'])}")
+    verdicts = _verdicts(config) or {}
+    for path, book in _ledgers():
+        if options.source in (None, path.stem):
+            for claim in book.claims:
+                status = verdicts.get(claim["id"], {}).get("status", "-")
+                print(f"{status:15} {claim['id']:40} {claim['says']}")
+
+
+def _report(options: argparse.Namespace) -> int:
+    config = _load(options)
+    folder = Path("reports", "smoke") if config["scale"] == "smoke" else Path("reports")
+    page, verdicts = folder / "comparison.html", _verdicts(config)
+    if not page.exists() or verdicts is None:
+        print(f"no report at scale {config['scale']} yet: make report", file=sys.stderr)
+        return 1
+    counts = Counter(row["status"] for row in verdicts.values())
+    print(", ".join(f"{count} {status}" for status, count in counts.most_common()))
+    print(page.resolve())
+    return 0
+
+
+def _digest(options: argparse.Namespace) -> None:
+    from respike import provenance
+
+    locked = provenance.locked_versions()
+    print(f"code {provenance.code_digest(options.module)}, from")
+    for name in provenance.import_closure(options.module):
+        print(f"  {name}")
+    print(f"pins {provenance.pins_digest(options.module)}, from")
+    for name in provenance.third_party(options.module):
+        print(f"  {name}=={locked[name]}")
+
+
+def _fetch(options: argparse.Namespace) -> int:
+    from respike.data import fetch
+
+    data = _load(options)["data"]
+    folder = data.get(f"{options.dataset}_folder")
+    return fetch.main(
+        [options.dataset, "--out", f"{data['folder']}/{options.dataset}", "--local", folder or ""]
+    )
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from respike import bench
+
+    return bench.main(options.rest)

@@ -1,0 +1,183 @@
+"""From the configuration to experiments, seeds and paths: what the rules ask when the DAG is built.
+
+Imports the standard library only (a dry run must be quick). The configuration is one that
+`respike.config.check` has accepted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from respike.provenance import code_digest, pins_digest
+
+SCALES = ("smoke", "default", "paper")
+
+
+class UnknownName(LookupError):
+    """A source, experiment or entry that the configuration does not have."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment at one scale: its settings, and the seeds to run it with."""
+
+    source: str
+    name: str  # as in paths: the entry's name, and the value if the entry varies a setting
+    entry: str  # key under sources.<source> in config.yaml
+    root: str  # the entry at the end of the chain of `extends`; the entry itself without one
+    scale: str
+    protocol: str  # as_documented, as_coded or corrected
+    settings: dict[str, Any]
+    seeds: list[int]
+
+
+def chain(entries: dict[str, dict], entry: str) -> list[str]:
+    """Return the entry and those that it extends, nearest first; raise UnknownName, ValueError."""
+    names = [entry]
+    while (base := entries[names[-1]].get("extends")) is not None:
+        if base not in entries:
+            raise UnknownName(base)
+        if base in names:
+            raise ValueError(" -> ".join([*names, base]))
+        names.append(base)
+    return names
+
+
+def resolved_settings(entries: dict[str, dict], entry: str, scale: str) -> dict[str, Any]:
+    """Return the settings of an entry at a scale: its base's, then its own, then the scale's."""
+    settings: dict[str, Any] = {}
+    for name in reversed(chain(entries, entry)):
+        settings |= entries[name].get("settings", {})
+        settings |= entries[name].get("scales", {}).get(scale, {})
+    return settings
+
+
+def experiments(config: dict, source: str) -> dict[str, Experiment]:
+    """Return the experiments of a source at the scale of `config`, in the order of the file."""
+    if source not in config["sources"]:
+        raise UnknownName(f"no source {source!r} in the configuration")
+    entries, scale = config["sources"][source], config["scale"]
+    found: dict[str, Experiment] = {}
+    for entry, body in entries.items():
+        if scale not in body.get("only", SCALES):
+            continue
+        settings = resolved_settings(entries, entry, scale)
+        seeds = body.get("seeds", {}).get(scale, config["seeds"][scale])
+        names = chain(entries, entry)
+        protocol = next((p for n in names if (p := entries[n].get("protocol"))), "as_documented")
+        variants = {entry: settings}
+        for key, values in body.get("vary", {}).items():  # one axis at most
+            variants = {
+                variant_name(entry, value): {**settings, key: value}
+                for value in values.get(scale, [])
+            }
+        for name, own in variants.items():
+            if name in found:
+                raise ValueError(f"{entry} and {found[name].entry} both make {name}")
+            found[name] = Experiment(
+                source, name, entry, names[-1], scale, protocol, own, list(seeds)
+            )
+    return found
+
+
+def variant_name(entry: str, value: Any) -> str:
+    """Return the name of one value of a varied entry, as sweep_v_thresh_0.5."""
+    return f"{entry}_{value if isinstance(value, str) else json.dumps(value)}"
+
+
+def experiment(config: dict, source: str, name: str) -> Experiment:
+    """Return one experiment; the error of a wrong name says at which scale it was looked for."""
+    found = experiments(config, source)
+    if name not in found:
+        raise UnknownName(f"no experiment {name!r} of {source} at scale {config['scale']}")
+    return found[name]
+
+
+def settings_json(config: dict, source: str, name: str) -> str:
+    """Return the settings as one compact JSON text, keys sorted.
+
+    Snakemake compares the values of `params` without their names: as one text, two values that
+    change places count.
+    """
+    return canonical_json(experiment(config, source, name).settings)
+
+
+def pattern(config: dict, source: str, root: str) -> str:
+    """Return the regular expression of the experiments that go back to the entry `root`.
+
+    It sends each experiment to the rule, and so to the module, of its root.
+    """
+    names = [re.escape(e.name) for e in experiments(config, source).values() if e.root == root]
+    return "|".join(names) or r"(?!)"  # nothing at this scale: matches no name
+
+
+def job_params(config: dict, source: str, module: str, uses_gpu: bool = False) -> dict[str, Any]:
+    """Return `params` of a rule that runs `module`: what a result of it depends on.
+
+    The functions among them take the wildcards of the job.
+    """
+    return {
+        "module": module,
+        "settings": lambda wildcards: settings_json(config, source, wildcards.experiment),
+        "protocol": lambda wildcards: experiment(config, source, wildcards.experiment).protocol,
+        "code": code_digest(module),
+        "pins": pins_digest(module),
+        "device": config["device"] if uses_gpu else "cpu",
+    }
+
+
+def gpus(config: dict) -> int:
+    """Return how many GPUs a job that can use one asks for: 1 if the machine has one, else 0.
+
+    profiles/default limits the sum to 1. Without a GPU the same jobs run side by side on cores.
+    """
+    return int(config["device"] != "cpu" and Path("/dev/nvidia0").exists())
+
+
+def canonical_json(value: Any) -> str:
+    """Return JSON with sorted keys and no spaces; refuses NaN and infinity."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def result_path(config: dict, source: str, name: str, seed: int) -> str:
+    """Return where the result of one run is written, relative to the root."""
+    return f"results/{config['scale']}/{source}/{name}/seed={seed}/metrics.json"
+
+
+def result_paths(config: dict, source: str, entries: list[str] | None = None) -> list[str]:
+    """Return the result files of a source, or of some of its entries, in the order of the file."""
+    return [
+        result_path(config, source, found.name, seed)
+        for found in experiments(config, source).values()
+        if entries is None or found.entry in entries
+        for seed in found.seeds
+    ]
+
+
+def wanted(config: dict) -> dict[str, dict]:
+    """Return result file -> what must stand in it, for every run of every source.
+
+    The summary reads exactly these files, so it neither misses a run nor takes up an old one.
+    """
+    return {
+        result_path(config, source, found.name, seed): {
+            "source": source,
+            "experiment": found.name,
+            "seed": seed,
+            "settings": found.settings,
+        }
+        for source in config["sources"]
+        for found in experiments(config, source).values()
+        for seed in found.seeds
+    }
+
+
+def file_digest(path: str | Path) -> str:
+    """Return 16 hex digits over the content of a file, for `params`: times do not count."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

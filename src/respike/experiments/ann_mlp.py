@@ -1,0 +1,90 @@
+"""The ANN of equal size: fully connected ReLU layers, softmax, cross-entropy.
+
+The counterpart that poisson-mlp-report.md and snn-mnist-readme.md compare their networks with; no
+document gives its settings, so optimiser, batch and learning rate are those of the spiking network
+it stands beside. Claims P1-c, P1-h, P2-c, P2-d. Cost: about 2 s per epoch of 60,000 images.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from respike.data.mnist import Mnist
+from respike.job import Result, main
+from respike.learning_curve import epochs_to
+
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Size and training of the ANN."""
+
+    n_train: int  # training images, the first ones
+    n_test: int
+    hidden: tuple[int, ...]  # neurons of each hidden layer
+    optimiser: str  # adam or sgd
+    lr: float
+    batch_size: int
+    epochs: int
+    tests_per_epoch: int  # points of the learning curve in an epoch
+
+
+def build(sizes) -> torch.nn.Sequential:
+    """Return the network; weights as `torch.nn.Linear` draws them."""
+    layers = []
+    for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True):
+        layers += [torch.nn.Linear(n_in, n_out), torch.nn.ReLU()]
+    return torch.nn.Sequential(*layers[:-1])
+
+
+def run(settings: Settings, data: Mnist, seed: int, progress, device: str) -> Result:
+    """Train on images in [0, 1]; follow the test accuracy (nothing is chosen by it)."""
+    s = settings
+    torch.manual_seed(seed)
+    net = build((784, *s.hidden, 10)).to(device)
+    kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[s.optimiser]
+    optimiser = kind(net.parameters(), lr=s.lr)
+
+    def to_input(images):
+        return torch.from_numpy(images.reshape(len(images), 784)).to(device).float() / 255
+
+    x, y = to_input(data.train_images[: s.n_train]), torch.from_numpy(data.train_labels).to(device)
+    x_test, y_test = to_input(data.test_images[: s.n_test]), data.test_labels[: s.n_test]
+    rng = np.random.default_rng(seed)
+    starts = np.arange(0, s.n_train, s.batch_size)
+    test_after = {round(len(starts) * k / s.tests_per_epoch) for k in range(1, s.tests_per_epoch)}
+    test_after.add(len(starts))
+    curve = {"epoch": [], "test_accuracy": [], "loss": []}
+    for epoch in range(s.epochs):
+        order = torch.from_numpy(rng.permutation(s.n_train)).to(device)
+        losses = []
+        for k, start in enumerate(starts, 1):
+            batch = order[start : start + s.batch_size]
+            loss = torch.nn.functional.cross_entropy(net(x[batch]), y[batch])
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            losses.append(loss.detach())
+            if k in test_after:
+                with torch.no_grad():
+                    predictions = net(x_test).argmax(dim=1).cpu().numpy()
+                curve["epoch"].append(epoch + k / len(starts))
+                curve["test_accuracy"].append((predictions == y_test).mean())
+        curve["loss"].append(torch.stack(losses).mean().item())
+        progress("epoch", epoch + 1, s.epochs, test_accuracy=curve["test_accuracy"][-1])
+    with torch.no_grad():
+        active = (torch.relu(net[0](x_test)) > 0).float().mean().item()
+    return Result(
+        metrics={
+            "test_accuracy_final": curve["test_accuracy"][-1],
+            "hidden_silent_fraction": 1 - active,  # units with output 0
+            **epochs_to(curve["epoch"], curve["test_accuracy"]),
+        },
+        series=curve,
+        arrays={"predictions": predictions.astype(np.uint8)},
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(run, Settings, uses_device=True))

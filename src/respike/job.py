@@ -1,0 +1,164 @@
+"""What every experiment module does at its end: read the command line, run, write the result.
+
+Plumbing: nothing here changes a number, so it is part of no code digest.
+"""
+
+import argparse
+import dataclasses
+import datetime
+import json
+import sys
+import time
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class Result:
+    """What an experiment returns."""
+
+    metrics: dict[str, float]  # one number per name; fractions, not per cent
+    series: dict[str, list[float]] = field(default_factory=dict)  # curves
+    arrays: dict[str, object] = field(default_factory=dict)  # per-image predictions, pictures
+
+
+class SettingsError(ValueError):
+    """The settings do not fit the experiment; the message names the key."""
+
+
+def read_settings(text: str, cls):
+    """Return the frozen settings of an experiment from JSON; raise SettingsError.
+
+    Every field must be given, no other may be, and each must have its declared type: a setting
+    that is not read can then not be set.
+    """
+    given = json.loads(text)
+    wanted = typing.get_type_hints(cls)
+    problems = [f"{key}: not a setting of this experiment" for key in given.keys() - wanted]
+    problems += [f"{key}: missing" for key in wanted.keys() - given]
+    for key in sorted(given.keys() & wanted):
+        if not _fits(given[key], wanted[key]):
+            name = getattr(wanted[key], "__name__", None) or str(wanted[key])
+            problems.append(f"{key}: found {given[key]!r}, allowed: {name}")
+    if problems:
+        raise SettingsError("; ".join(sorted(problems)))
+    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
+
+
+def _fits(value, kind) -> bool:
+    if isinstance(kind, types.UnionType):
+        return any(_fits(value, one) for one in kind.__args__)
+    if typing.get_origin(kind) is tuple:
+        return isinstance(value, list) and all(_fits(v, kind.__args__[0]) for v in value)
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+
+
+def device_name(wanted: str) -> str:
+    """Return `cpu` or `cuda` for auto|cpu|cuda; raise SettingsError if there is no GPU."""
+    if wanted == "cpu":
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if wanted == "cuda":
+        raise SettingsError(
+            "device: cuda was asked for and torch finds no GPU; set `device: auto` in config.yaml"
+        )
+    return "cpu"
+
+
+def main(run: Callable, settings_class: type, uses_device: bool = False) -> int:
+    """Run one experiment for the seeds given and write one result each; return the exit status.
+
+    `run(settings, mnist, seed, progress)` gives a Result; with `uses_device` it also takes
+    `device`.
+    """
+    module = sys.modules[run.__module__]
+    name = module.__spec__.name  # `__main__` hides the name under `python -m`
+    parser = argparse.ArgumentParser(prog=f"python -m {name}", description=module.__doc__)
+    parser.add_argument("--data", required=True, help="manifest.json of the data set")
+    parser.add_argument("--settings", required=True, help="settings as JSON")
+    parser.add_argument("--source", required=True)
+    parser.add_argument("--experiment", required=True)
+    parser.add_argument("--protocol", default="as_documented")
+    parser.add_argument("--scale", required=True)
+    parser.add_argument("--seed", required=True, type=int)
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--threads", default=1, type=int)
+    parser.add_argument("--metrics", required=True, type=Path, help="where metrics.json goes")
+    parser.add_argument("--arrays", required=True, type=Path, help="where arrays.npz goes")
+    args = parser.parse_args()
+    label = f"{args.source} {args.experiment} seed {args.seed}"
+    try:
+        _run_and_write(run, settings_class, uses_device, name, args, label)
+    except (SettingsError, OSError, ValueError) as error:
+        print(f"{label}: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run_and_write(run, settings_class, uses_device, module_name, args, label) -> None:
+    from respike import files, provenance
+    from respike.data import mnist
+    from respike.progress import Progress
+
+    set_threads(args.threads)
+    settings = read_settings(args.settings, settings_class)
+    device = device_name(args.device) if uses_device else "cpu"
+    try:
+        data = mnist.load(args.data)
+    except mnist.DataError as error:
+        raise SettingsError(str(error)) from None
+    made_from = provenance.record(module_name)  # before the run: an edit during it must show
+    started = datetime.datetime.now(datetime.UTC)
+    start = time.perf_counter()
+    extra = {"device": device} if uses_device else {}
+    result = run(settings, data, args.seed, Progress(label), **extra)
+    wall_s = time.perf_counter() - start
+    files.write_npz(args.arrays, result.arrays)
+    files.write_json(
+        args.metrics,
+        {
+            **made_from,
+            "source": args.source,
+            "experiment": args.experiment,
+            "protocol": args.protocol,
+            "scale": args.scale,
+            "seed": args.seed,
+            "settings": dataclasses.asdict(settings),
+            "data_sha256": data.sha256,
+            "data_kind": data.kind,
+            "device": _device_label(device),
+            "threads": args.threads,
+            "started": started.isoformat(timespec="seconds"),
+            "wall_s": round(wall_s, 3),
+            "metrics": result.metrics,
+            "series": result.series,
+        },
+    )
+    print(f"{label}: done in {wall_s:.0f} s", file=sys.stderr)
+
+
+def _device_label(device: str) -> str:
+    if device == "cpu":
+        return "cpu"
+    import torch
+
+    return torch.cuda.get_device_name()
+
+
+def set_threads(threads: int) -> None:
+    """Limit numba and torch, where they are loaded, to `threads`.
+
+    Snakemake sets the variables that BLAS reads (OMP_NUM_THREADS and the like) to the same number.
+    """
+    if numba := sys.modules.get("numba"):
+        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(threads)

@@ -1,0 +1,54 @@
+"""Numbers as text: the same number looks the same in a verdict, a table and a figure's label."""
+
+from __future__ import annotations
+
+MINUS = "\N{MINUS SIGN}"
+DASH = "\N{EN DASH}"
+
+
+def unit_of(claim: dict) -> str:
+    """Return the unit of a claim's values: a difference of fractions is in percentage points."""
+    unit = claim.get("unit", "1")
+    differs = claim.get("measure", {}).get("kind") in ("difference", "margin")
+    return "points" if unit == "fraction" and differs else unit
+
+
+def bare(value: float | None, unit: str, sign: bool = False) -> str:
+    """Return the number without its unit; fractions and points are shown times 100."""
+    if value is None:
+        return DASH
+    value = 100 * value if unit in ("fraction", "points") else value
+    size = abs(value)
+    if unit in ("fraction", "points") and (size >= 0.01 or value == 0):
+        text = f"{value:.2f}"
+    elif unit == "count" and value == round(value) or size >= 10_000:
+        text = f"{value:,.0f}"
+    else:
+        text = f"{value:.4g}"
+    plus = "+" if sign and value > 0 else ""
+    return plus + text.replace("-", MINUS)
+
+
+def tail(unit: str) -> str:
+    """Return what follows the number."""
+    known = {"fraction": " %", "points": " points", "ratio": " \N{MULTIPLICATION SIGN}"}
+    return known.get(unit, "" if unit in ("1", "count", "") else f" {unit}")
+
+
+def number(value: float | None, unit: str, sign: bool = False) -> str:
+    """Return the number with its unit."""
+    return DASH if value is None else bare(value, unit, sign) + tail(unit)
+
+
+def interval(mean: float | None, half: float | None, unit: str) -> str:
+    """Return "mean ± half unit"; the half width is left out where it is nothing."""
+    if mean is None or not half:
+        return number(mean, unit)
+    return f"{bare(mean, unit)} ± {bare(half, unit)}{tail(unit)}"
+
+
+def duration(seconds: float) -> str:
+    """Return a wall time with a fitting unit."""
+    if seconds < 90:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,366 @@
+"""From result files to the report: what is refused, what is shown, and that nothing runs in it."""
+
+import base64
+import csv
+import io
+import json
+import re
+import shlex
+from collections import Counter
+from html.parser import HTMLParser
+
+import pytest
+import yaml
+
+from respike import provenance
+from respike.report import collect, ledger, render
+
+MODULE = "respike.report.show"  # any module of ours has a digest
+SHA = {"train-images": "a" * 64}
+HOSTILE = """</script><script>alert(1)</script>"><img src=x onerror=alert(1)>'`|{{7777*3}}
+![x](http://evil.example/x.png) [y](javascript:alert(1)) <!-- *b* _c_"""
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+def claim(name, **more):
+    rule = {"kind": "value", "experiment": "train", "metric": name}
+    common = {"id": f"toy.{name}", "says": f"Claim {name}.", "where": "Table 1"}
+    common |= {"nature": "random", "protocol": "as_documented", "unit": "fraction"}
+    if "verdict" not in more:
+        common |= {"measure": rule, "accept": {"kind": "at_least", "bound": 0.9, "why": "pilot"}}
+    return common | more
+
+
+LEDGER = {
+    "source": {
+        "id": "toy",
+        "title": "A toy",
+        "cite": "Nobody (2026)",
+        "document": "toy.md",
+        "protocols": {"as_documented": "As the text says."},
+    },
+    "claims": [
+        claim("good", published={"value": 0.95, "text": "95 %"}, budget={"epochs": 2}),
+        claim(
+            "bad", deviations=["D1"], unstated=["U1"], figures=["toy_fig1", "toy_fig2"], key="T1"
+        ),
+        claim("doubt"),
+        claim("short", budget={"epochs": 9}),
+        claim("later", verdict={"status": "not_run", "reason": "No experiment."}),
+    ],
+    "deviations": [{"id": "D1", "what": "a", "source_says": "b", "why": "c", "risk": "low"}],
+    "unstated": [{"id": "U1", "what": "a", "chose": "b", "from": "c"}],
+    "errata": [{"where": "a", "printed": "b", "should_be": "c", "shown_by": "d"}],
+    "figures": [
+        {"id": f"toy_fig{i}", "title": "a", "caption": "b", "alt": "c", "where": "d", "rule": "r"}
+        for i in (1, 2)
+    ],
+}
+WANTED_STATUS = {
+    "toy.good": "reproduced",
+    "toy.bad": "not_reproduced",
+    "toy.doubt": "inconclusive",
+    "toy.short": "reduced",
+    "toy.later": "not_run",
+}
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    """Return a folder with a ledger, five results, one of two figures and wanted.json."""
+    monkeypatch.chdir(tmp_path)
+    wanted = {}
+    for seed in range(5):
+        path = f"results/default/toy/train/seed={seed}/metrics.json"
+        expected = {"source": "toy", "experiment": "train", "seed": seed, "settings": {"epochs": 2}}
+        metrics = {"good": 0.95, "bad": 0.5, "doubt": 0.8 + seed / 20, "short": 0.99}
+        metrics["good"] += seed / 1000
+        result = expected | {
+            "schema": 1, "protocol": "as_documented", "scale": "default", "module": MODULE,
+            "code": provenance.code_digest(MODULE), "pins": provenance.pins_digest(MODULE),
+            "data_sha256": SHA, "data_kind": "official", "device": "cpu", "threads": 2,
+            "versions": {"python": "3.11.2"}, "machine": "a machine", "commit": "0" * 40,
+            "dirty": seed == 0, "started": "2026-01-01T00:00:00Z", "wall_s": 30,
+            "metrics": metrics, "series": {},
+        }  # fmt: skip
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text(json.dumps(result))
+        wanted[path] = expected | {"rule": "toy_train"}
+    (tmp_path / "wanted.json").write_text(json.dumps({"results": wanted}))
+    (tmp_path / "toy.yaml").write_text(yaml.safe_dump(LEDGER))
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "toy_fig1.png").write_bytes(PIXEL)
+    return tmp_path
+
+
+def run_collect(scale="default"):
+    return collect.main(
+        f"--scale {scale} --wanted wanted.json --ledgers toy.yaml"
+        " --out verdicts.json --runs runs.csv".split()
+    )
+
+
+def edit(tree, number, **changes):
+    path = tree / f"results/default/toy/train/seed={number}/metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def verdicts(tree):
+    assert run_collect() == 0
+    return json.loads((tree / "verdicts.json").read_text())
+
+
+def rendered(tree, data):
+    view = render.context(data, tree / "figures", tree / "reports", [])
+    return render.render_html(view), render.render_markdown(view), render.render_csv(view)
+
+
+class Page(HTMLParser):
+    """Tags, ids and links of a page."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.ids, self.links, self.loads, self.handlers = Counter(), [], [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags[tag] += 1
+        for key, value in attrs:
+            if key == "id":
+                self.ids.append(value)
+            if key == "href" and tag == "a":
+                self.links.append(value)
+            elif key in ("src", "href", "srcset", "action"):
+                self.loads.append(value)
+            if key.startswith("on"):
+                self.handlers.append(key)
+
+
+def test_every_claim_is_judged(tree):
+    data = verdicts(tree)
+    claims = data["sources"][0]["claims"]
+    assert {c["id"]: c["verdict"]["status"] for c in claims} == WANTED_STATUS
+    assert data["counts"]["reproduced"] == 1
+    assert sum(data["counts"].values()) == len(claims)
+    good = claims[0]
+    assert list(good["measured"]["values"]) == ["0", "1", "2", "3", "4"]
+    assert good["measured"]["gap"] == pytest.approx(0.002)
+    assert good["rules"] == ["toy_train"]
+    assert good["files"][3] in good["remake"]
+    assert data["sources"][0]["wall_s"] == 150
+    assert data["provenance"]["dirty_runs"] == 1
+    assert data["provenance"]["data_sha256"] == SHA
+
+
+def test_the_wanted_results_can_come_from_the_configuration(tree, monkeypatch):
+    wanted = json.loads((tree / "wanted.json").read_text())["results"]
+    monkeypatch.setattr(collect.dag, "wanted", lambda config: wanted if config == {"a": 1} else {})
+    args = ["--scale", "default", "--config", '{"a": 1}', "--ledgers", "toy.yaml"]
+    assert collect.main([*args, "--out", "verdicts.json", "--runs", "runs.csv"]) == 0
+    assert json.loads((tree / "verdicts.json").read_text())["provenance"]["runs"] == 5
+
+
+def test_figures_name_the_results_that_the_dag_gives_them(tree):
+    wanted = json.loads((tree / "wanted.json").read_text())
+    data, _ = collect.collect(
+        wanted | {"figures": {"toy_fig2": ["x"]}}, ["toy.yaml"], "default", tree
+    )
+    assert data["sources"][0]["figures"][1]["inputs"] == ["x"]
+    assert len(data["sources"][0]["figures"][0]["inputs"]) == 5  # those of the claims that cite it
+
+
+def test_the_same_results_give_the_same_bytes(tree):
+    verdicts(tree)
+    first = (tree / "verdicts.json").read_bytes()
+    verdicts(tree)
+    assert (tree / "verdicts.json").read_bytes() == first
+
+
+def test_runs_csv_has_every_run_and_metric(tree):
+    verdicts(tree)
+    rows = list(csv.DictReader((tree / "runs.csv").open()))
+    assert len(rows) == 5 * 4
+    assert rows[0]["metric"] == "bad"
+    assert float(rows[0]["value"]) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"code": "0" * 16}, "code of respike.report.show"),
+        ({"pins": "0" * 16}, "pinned packages"),
+        ({"settings": {"epochs": 1}}, "setting epochs is 1, wanted 2"),
+        ({"settings": {"epochs": 2, "x": 1}}, "setting x is 1, wanted absent"),
+        ({"seed": 7}, "seed is 7, wanted 2"),
+        ({"scale": "smoke"}, "scale is 'smoke', wanted 'default'"),
+        ({"metrics": {"good": "0.99"}}, "metrics.good"),
+        ({"data_sha256": {"train-images": "b" * 64}}, "train-images differs"),
+        ({"extra": 1}, "extra"),
+    ],
+)
+def test_what_is_not_current_is_refused(tree, capsys, changes, said):
+    edit(tree, 2, **changes)
+    assert run_collect() == 1
+    text = capsys.readouterr().err
+    path = "results/default/toy/train/seed=2/metrics.json"
+    assert said in text
+    assert f"snakemake --cores 2 {shlex.quote(path)} --force" in text
+    assert "seed=3" not in text
+    assert not (tree / "verdicts.json").exists()
+
+
+def test_every_bad_file_is_named_at_once(tree, capsys):
+    edit(tree, 0, code="0" * 16)
+    (tree / "results/default/toy/train/seed=1/metrics.json").unlink()
+    (tree / "results/default/toy/train/seed=2/metrics.json").write_text('{"half')
+    (tree / "results/default/toy/train/seed=3/metrics.json").write_text("[]")
+    assert run_collect() == 1
+    text = capsys.readouterr().err
+    assert "4 of 5 results are refused" in text
+    assert "the file is missing" in text
+    assert "cannot be read" in text
+    assert "no JSON object" in text
+    assert len([line for line in text.splitlines() if "snakemake" in line]) == 1
+
+
+def test_a_broken_ledger_is_refused_with_all_its_errors(tree, capsys):
+    (tree / "toy.yaml").write_text(yaml.safe_dump(LEDGER | {"figures": []}))
+    assert run_collect() == 1
+    assert capsys.readouterr().err.count("unknown id toy_fig") == 2
+
+
+def test_a_budget_that_no_run_has_is_an_error_of_the_ledger(tree):
+    book = LEDGER | {"claims": [claim("good", budget={"epoch": 1})]}
+    (tree / "toy.yaml").write_text(yaml.safe_dump(book))
+    with pytest.raises(ledger.LedgerError, match=r"budget\.epoch"):
+        collect.collect(
+            json.loads((tree / "wanted.json").read_text()), ["toy.yaml"], "default", tree
+        )
+
+
+def test_the_remake_command_names_the_scale():
+    assert collect.remake_command(["a"], "default") == "snakemake --cores 2 a --force"
+    assert collect.remake_command(["a b"], "smoke").endswith("'a b' --force --config scale=smoke")
+
+
+def test_every_claim_has_a_row_and_doubts_come_first(tree):
+    html, markdown, table = rendered(tree, verdicts(tree))
+    for name in WANTED_STATUS:
+        assert html.count(f'id="claim-{name}"') == 1
+        assert markdown.count(f'<a id="claim-{name}"></a>') == 1
+    rows = {row["id"]: row["status"] for row in csv.DictReader(io.StringIO(table))}
+    assert rows == WANTED_STATUS
+    for text in (html, markdown):
+        places = [text.index(f'id="claim-{name}"') for name in ("toy.bad", "toy.doubt", "toy.good")]
+        assert places == sorted(places)
+
+
+def test_links_resolve_and_nothing_is_loaded(tree):
+    html, markdown, _ = rendered(tree, verdicts(tree))
+    page = Page(html)
+    assert len(page.ids) == len(set(page.ids))
+    inner = [link[1:] for link in page.links if link.startswith("#")]
+    assert set(inner) <= set(page.ids)
+    assert {"toy-D1", "toy-U1", "fig-toy_fig1", "claim-toy.good"} <= set(inner)
+    assert all(load.startswith("data:") for load in page.loads)
+    outer = [link for link in page.links if not link.startswith("#")]
+    files = [tree / "reports" / link for link in outer if "metrics.json" in link]
+    assert files
+    assert all(path.resolve().is_file() for path in files)
+    assert "url(" not in html
+    assert "@import" not in html
+    inner = re.findall(r"\]\(#([^)]+)\)", markdown)
+    assert inner
+    assert all(f'<a id="{name}"></a>' in markdown for name in inner)
+
+
+def test_figures(tree):
+    html, markdown, _ = rendered(tree, verdicts(tree))
+    assert base64.b64encode(PIXEL).decode() in html
+    assert 'alt="c"' in html
+    assert "Not drawn at this scale." in html
+    assert "![c](<../figures/toy_fig1.png>)" in markdown
+    assert "toy_fig2.png>" not in markdown
+
+
+def test_numbers_agree_between_the_three_reports(tree):
+    data = verdicts(tree)
+    html, markdown, table = rendered(tree, data)
+    row = next(r for r in csv.DictReader(io.StringIO(table)) if r["id"] == "toy.good")
+    measured = data["sources"][0]["claims"][0]["measured"]
+    assert float(row["mean"]) == measured["mean"]
+    assert float(row["half"]) == measured["half"]
+    assert row["n"] == "5"
+    shown = f"{100 * measured['mean']:.2f} ± {100 * measured['half']:.2f} %"
+    assert shown in html
+    assert shown in markdown
+
+
+def test_smoke_says_loudly_that_it_is_none(tree):
+    data = verdicts(tree)
+    html, markdown, _ = rendered(tree, data)
+    assert "not a replication" not in html
+    html, markdown, _ = rendered(tree, data | {"scale": "smoke"})
+    assert "not a replication" in html
+    assert "not a replication" in markdown
+
+
+def poison(item, key=""):
+    """Return the data with hostile text in every string that is not a name of the program."""
+    if isinstance(item, dict):
+        return {k: poison(v, k) for k, v in item.items()}
+    if isinstance(item, list):
+        return [poison(v, key) for v in item]
+    return (
+        item + HOSTILE if isinstance(item, str) and item and key not in ("status", "kind") else item
+    )
+
+
+def test_hostile_text_stays_text(tree):
+    data = verdicts(tree)
+    clean, _, _ = rendered(tree, data)
+    bad = poison(data)
+    for figure in bad["sources"][0]["figures"]:  # its file must be found
+        figure["id"] = figure["id"].removesuffix(HOSTILE)
+    html, markdown, _ = rendered(tree, bad)
+    page = Page(html)
+    assert page.tags == Page(clean).tags
+    assert not page.handlers
+    assert all(load.startswith("data:") for load in page.loads)
+    assert not [link for link in page.links if re.match(r"\s*(javascript|data|https?):", link)]
+    assert "{{7777*3}}" in html  # shown, not run as a template
+    assert "23331" not in html + markdown
+    outside = re.sub(r"(?<!\\)`[^`]*`", "", markdown)  # a code span shows what it holds
+    assert not re.findall(r"<(?!a id=|/a>|\.\./figures)", outside)
+    assert not re.findall(r"(?<!\\)\[[^\]]*(?<!\\)\]\((?!#|<)", outside)
+
+
+def test_a_hostile_text_ends_no_table_row(tree):
+    _, markdown, _ = rendered(tree, poison(verdicts(tree)))
+    columns = None
+    for line in markdown.splitlines():
+        if not line.startswith("|"):
+            columns = None
+            continue
+        found = len(re.findall(r"(?<!\\)\|", line))
+        columns = columns or found
+        assert found == columns, line
+
+
+def test_the_policy_runs_our_script_only(tree):
+    html, _, _ = rendered(tree, verdicts(tree))
+    assert "default-src 'none'" in html
+    assert re.search(r"script-src 'sha256-[A-Za-z0-9+/]{43}='", html)
+
+
+def test_the_command_line_writes_all_three(tree):
+    verdicts(tree)
+    (tree / "bench.csv").write_text("case,ratio\n<b>x</b>,2.1\n")
+    args = "--verdicts verdicts.json --figures figures --benchmarks bench.csv --out reports"
+    assert render.main(args.split()) == 0
+    found = {path.name for path in (tree / "reports").iterdir()}
+    assert found == {"comparison.html", "comparison.md", "verdicts.csv"}
+    assert "&lt;b&gt;x" in (tree / "reports" / "comparison.html").read_text()
+    assert "| 2.1 |" in (tree / "reports" / "comparison.md").read_text()

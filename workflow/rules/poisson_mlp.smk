@@ -1,0 +1,74 @@
+rule poisson_mlp_train:
+    """Local surrogate-gradient training and its variations (Step 3), one seed."""
+    input:
+        data=rules.mnist_download.output.manifest,
+    output:
+        metrics=f"{RESULTS}/poisson_mlp/{{experiment}}/seed={{seed}}/metrics.json",
+        arrays=f"{RESULTS}/poisson_mlp/{{experiment}}/seed={{seed}}/arrays.npz",
+    log:
+        f"logs/{RESULTS}/poisson_mlp/{{experiment}}/seed={{seed}}.log",
+    benchmark:
+        f"logs/{RESULTS}/poisson_mlp/{{experiment}}/seed={{seed}}.benchmark.tsv"
+    conda:
+        "../../environment.yml"
+    wildcard_constraints:
+        experiment=dag.pattern(config, "poisson_mlp", "train"),
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime="2h",
+        gpu=0,
+    params:
+        **dag.job_params(config, "poisson_mlp", "respike.experiments.poisson_mlp_train"),
+    message:
+        "poisson_mlp {wildcards.experiment}: training, seed {wildcards.seed}"
+    shell:
+        "python -m {params.module}"
+        " --data {input.data:q} --settings {params.settings:q} --source poisson_mlp"
+        " --experiment {wildcards.experiment} --protocol {params.protocol} --scale {SCALE}"
+        " --seed {wildcards.seed} --threads {threads} --device {params.device}"
+        " --metrics {output.metrics:q} --arrays {output.arrays:q} 2>&1 | tee {log:q}"
+
+
+use rule poisson_mlp_train as poisson_mlp_encode with:
+    # Spike encoding of images (Step 1).
+    wildcard_constraints:
+        experiment=dag.pattern(config, "poisson_mlp", "encode"),
+    params:
+        **dag.job_params(config, "poisson_mlp", "respike.experiments.poisson_mlp_encode"),
+    message:
+        "poisson_mlp {wildcards.experiment}: encoding, seed {wildcards.seed}"
+
+
+use rule poisson_mlp_train as poisson_mlp_forward with:
+    # Forward pass of the untrained network (Step 2).
+    wildcard_constraints:
+        experiment=dag.pattern(config, "poisson_mlp", "forward"),
+    params:
+        **dag.job_params(config, "poisson_mlp", "respike.experiments.poisson_mlp_forward"),
+    message:
+        "poisson_mlp {wildcards.experiment}: forward pass, seed {wildcards.seed}"
+
+
+use rule poisson_mlp_train as poisson_mlp_overflow with:
+    # Overflow of the surrogate derivative (Challenge 3).
+    wildcard_constraints:
+        experiment=dag.pattern(config, "poisson_mlp", "overflow"),
+    params:
+        **dag.job_params(config, "poisson_mlp", "respike.experiments.poisson_mlp_overflow"),
+    message:
+        "poisson_mlp {wildcards.experiment}: overflow map, seed {wildcards.seed}"
+
+
+use rule poisson_mlp_train as poisson_mlp_ann with:
+    # The ANN of equal size on the same images.
+    wildcard_constraints:
+        experiment=dag.pattern(config, "poisson_mlp", "ann"),
+    resources:
+        mem_mb=3000,
+        runtime="2h",
+        gpu=dag.gpus(config),
+    params:
+        **dag.job_params(config, "poisson_mlp", "respike.experiments.ann_mlp", uses_gpu=True),
+    message:
+        "poisson_mlp {wildcards.experiment}: training the ANN, seed {wildcards.seed}"

@@ -1,0 +1,40 @@
+rule snn_mnist_train:
+    """Surrogate-gradient training through time and its variations, one seed."""
+    input:
+        data=rules.mnist_download.output.manifest,
+    output:
+        metrics=f"{RESULTS}/snn_mnist/{{experiment}}/seed={{seed}}/metrics.json",
+        arrays=f"{RESULTS}/snn_mnist/{{experiment}}/seed={{seed}}/arrays.npz",
+    log:
+        f"logs/{RESULTS}/snn_mnist/{{experiment}}/seed={{seed}}.log",
+    benchmark:
+        f"logs/{RESULTS}/snn_mnist/{{experiment}}/seed={{seed}}.benchmark.tsv"
+    conda:
+        "../../environment.yml"
+    wildcard_constraints:
+        experiment=dag.pattern(config, "snn_mnist", "train"),
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime="2h",
+        gpu=dag.gpus(config),
+    params:
+        **dag.job_params(config, "snn_mnist", "respike.experiments.snn_mnist_train", uses_gpu=True),
+    message:
+        "snn_mnist {wildcards.experiment}: training, seed {wildcards.seed}"
+    shell:
+        "python -m {params.module}"
+        " --data {input.data:q} --settings {params.settings:q} --source snn_mnist"
+        " --experiment {wildcards.experiment} --protocol {params.protocol} --scale {SCALE}"
+        " --seed {wildcards.seed} --threads {threads} --device {params.device}"
+        " --metrics {output.metrics:q} --arrays {output.arrays:q} 2>&1 | tee {log:q}"
+
+
+use rule snn_mnist_train as snn_mnist_ann with:
+    # The ANN of equal size.
+    wildcard_constraints:
+        experiment=dag.pattern(config, "snn_mnist", "ann"),
+    params:
+        **dag.job_params(config, "snn_mnist", "respike.experiments.ann_mlp", uses_gpu=True),
+    message:
+        "snn_mnist {wildcards.experiment}: training the ANN, seed {wildcards.seed}"

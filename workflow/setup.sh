@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Creates .venv from requirements.lock with plain pip, so that your own pip configuration counts.
+# A stamp is written last: an interrupted installation has none and starts again (pip's cache
+# keeps what was fetched). The stamp holds the content of the lock, not its time, and the folder,
+# because an environment that was moved does not work.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+venv=.venv
+
+fits() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; }
+
+find_python() {
+    local name candidates=${PYTHON:-python3 python3.11 python3.12 python3.13}
+    for name in $candidates; do
+        if fits "$name"; then command -v "$name"; return; fi
+    done
+    echo "setup: needs Python 3.11, 3.12 or 3.13. Looked for:" >&2
+    for name in $candidates; do
+        echo "  $name: $("$name" -c 'import platform; print(platform.python_version())' 2>/dev/null || echo not there)" >&2
+    done
+    echo "setup: name another one: make setup PYTHON=/path/to/python3.11" >&2
+    return 1
+}
+
+checksum() { { pwd; cat "$@"; } | cksum; }
+
+# The variables of a user's own Python must not reach into the environment.
+unset PYTHONHOME PYTHONPATH
+
+lock_key=$(checksum requirements.lock)
+if [ "$(cat $venv/lock.stamp 2>/dev/null)" != "$lock_key" ] || ! fits $venv/bin/python; then
+    python=$(find_python)
+    total=$(grep -c == requirements.lock)
+    echo "setup: creating $venv with $("$python" --version); about 6 GB, some minutes on the first run"
+    rm -rf $venv # not --clear: it would keep the interpreter link of a removed Python
+    "$python" -m venv $venv || {
+        rm -rf $venv
+        echo "setup: $python cannot create an environment (on Debian: apt-get install python3-venv)" >&2
+        exit 1
+    }
+    $venv/bin/python -m pip install --disable-pip-version-check --require-hashes \
+        --log $venv/install.log -r requirements.lock 2>$venv/install.err |
+        awk -v total="$total" '
+            /^Collecting/ && ++n % 20 == 0 { print "setup: " n " of at most " total " packages found"; fflush() }
+            /^Installing collected/        { print "setup: unpacking"; fflush() }' || {
+        grep -v '^WARNING: ' $venv/install.err >&2 || true
+        echo "setup: pip failed; its full log is $venv/install.log. Call again to try again." >&2
+        exit 1
+    }
+    rm -f $venv/package.stamp
+    echo "$lock_key" >$venv/lock.stamp
+fi
+
+package_key=$(checksum pyproject.toml)
+if [ "$(cat $venv/package.stamp 2>/dev/null)" != "$package_key" ]; then
+    $venv/bin/python -m pip install --disable-pip-version-check --quiet --no-deps \
+        --no-build-isolation --editable .
+    echo "$package_key" >$venv/package.stamp
+    echo "setup: ready ($venv)"
+fi
