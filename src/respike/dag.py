@@ -170,6 +170,7 @@ def wanted(config: dict) -> dict[str, dict]:
             "experiment": found.name,
             "seed": seed,
             "settings": found.settings,
+            "rule": f"{source}_{found.root}",
         }
         for source in config["sources"]
         for found in experiments(config, source).values()

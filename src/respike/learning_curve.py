@@ -20,3 +20,12 @@ def epochs_to(epochs, accuracies, levels=LEVELS) -> dict[str, float]:
                 break
             before, at = epoch, accuracy
     return found
+
+
+def largest_drop(accuracies) -> float:
+    """Return how far the curve ever falls below its best value so far."""
+    best, drop = 0.0, 0.0
+    for accuracy in accuracies:
+        best = max(best, accuracy)
+        drop = max(drop, best - accuracy)
+    return drop

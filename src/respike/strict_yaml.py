@@ -26,8 +26,12 @@ def load(path: Path) -> tuple[dict, dict[Key, int]]:
     except (OSError, UnicodeError) as error:
         raise YamlError(f"{path}: cannot be read: {error}") from None
     loader = LOADER(text)
+    lines: dict[Key, int] = {}
     try:
         tree = loader.get_single_node()
+        # Before the data are built: that writes merged keys (<<) into the tree, where they would
+        # look like repetitions of the keys that replace them.
+        repeated = list(_mark_lines(tree, (), lines)) if tree else []
         data = loader.construct_document(tree) if tree else None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -36,8 +40,7 @@ def load(path: Path) -> tuple[dict, dict[Key, int]]:
         raise YamlError(f"{where}: not valid YAML: {what}") from None
     if not isinstance(data, dict):
         raise YamlError(f"{path}: holds no `key: value` lines")
-    lines: dict[Key, int] = {}
-    if repeated := list(_mark_lines(tree, (), lines)):
+    if repeated:
         raise YamlError("\n".join(f"{path}:{text}" for text in repeated))
     return data, lines
 

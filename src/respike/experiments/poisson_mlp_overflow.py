@@ -65,9 +65,11 @@ def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:
             metrics[f"overflow_{name}_{label}"] = float(warned)
             metrics[f"not_finite_{name}_{label}"] = float((~np.isfinite(h)).mean())
             arrays[f"surrogate_{name}_{label}"] = h.astype(np.float64)
-            arrays[f"overflow_by_alpha_{name}_{label}"] = np.array(
+            by_alpha = np.array(
                 [surrogate_as_printed(grid, 0.0, a, clip, dtype)[1] for a in s.alphas]
             )
+            metrics[f"overflowing_alphas_{name}_{label}"] = by_alpha.mean()
+            arrays[f"overflow_by_alpha_{name}_{label}"] = by_alpha
         metrics[f"overflow_distance_{name}"] = smallest_overflow(s.surrogate_alpha, dtype)
         # The clip protects a type only up to this sharpness.
         metrics[f"safe_alpha_{name}"] = smallest_overflow(1.0, dtype) / s.surrogate_clip

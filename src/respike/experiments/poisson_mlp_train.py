@@ -14,7 +14,7 @@ from respike.data.mnist import Mnist
 from respike.encoding import encode, stream_key
 from respike.energy import costs
 from respike.job import Result, main
-from respike.local_learning import initial_weights, spike_counts, train_epoch
+from respike.local_learning import initial_weights, spike_counts, trace_sample, train_epoch
 
 VAL_START = 50_000  # validation images are the last training images, never trained on
 STREAM_VAL, STREAM_TEST = 1_000_000, 1_000_001  # random streams; epoch e uses stream e
@@ -93,6 +93,11 @@ def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:
     )
     counts, hidden = spike_counts(test_words, w1, w2, s.beta, s.v_thresh, s.num_steps)
     predictions = counts.argmax(axis=1)
+    below = max(
+        s.v_thresh - v.min()
+        for word in test_words[:500]
+        for v in trace_sample(word, w1, w2, s.beta, s.v_thresh, s.num_steps)[::2]
+    )  # how far below the threshold a potential gets
     input_spikes = test_images.sum() / 255 / len(test_images) * s.num_steps  # expected, per image
     hidden_rate = hidden.mean() / (s.num_steps * s.n_hidden)
     return Result(
@@ -110,6 +115,7 @@ def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:
             "clipped_fraction": clipped / entries,
             "weight_max": max(abs(w1).max(), abs(w2).max()),
             "weights_finite": float(np.isfinite(w1).all() and np.isfinite(w2).all()),
+            "exponent_reached": s.surrogate_alpha * below,
             "train_cpu_s_per_1000": train_cpu_s / s.epochs / s.n_train * 1000,
             **costs((784, s.n_hidden, 10), (input_spikes, hidden.mean()), s.num_steps),
         },

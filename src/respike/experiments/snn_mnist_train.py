@@ -16,7 +16,7 @@ from respike.data.mnist import Mnist
 from respike.encoding import encode, scale_intensity, stream_key
 from respike.energy import costs
 from respike.job import Result, main
-from respike.learning_curve import epochs_to
+from respike.learning_curve import epochs_to, largest_drop
 from respike.lif import Lif, SpikingMlp
 
 STREAM_CURVE, STREAM_TEST = 1_000_000, 2_000_000  # random streams; epoch e uses stream e
@@ -146,6 +146,7 @@ def run(settings: Settings, data: Mnist, seed: int, progress, device: str) -> Re
         "input_spikes_per_image": input_spikes,
         "hidden_spikes_per_image": float(spikes.sum()),
         "train_cpu_s_per_epoch": train_cpu_s / s.epochs,
+        "largest_drop": largest_drop(curve["test_accuracy"]),
         **epochs_to(curve["epoch"], curve["test_accuracy"]),
         **{f"loss_epoch_{k}": loss for k, loss in enumerate(curve["loss"], 1)},
         **costs(sizes, (input_spikes, *spikes), steps),

@@ -13,6 +13,7 @@ import json
 import shlex
 import sys
 from collections import Counter
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from respike import dag, files, provenance
@@ -103,7 +104,7 @@ def _mixed_data(runs: dict[str, dict]) -> dict[str, str]:
 
 def judge_source(book: ledger.Ledger, runs: dict[str, dict], wanted: dict, scale: str) -> dict:
     """Return one source's part of verdicts.json: its ledger, measurements and verdicts."""
-    results, drawn = wanted["results"], wanted.get("figures", {})
+    results = wanted["results"]
     source = book.source["id"]
     own = {path: run for path, run in runs.items() if run["source"] == source}
     paths = {(run["experiment"], run["seed"]): path for path, run in own.items()}
@@ -129,7 +130,7 @@ def judge_source(book: ledger.Ledger, runs: dict[str, dict], wanted: dict, scale
         "ledger": str(book.path),
         "counts": _counts(claims),
         "claims": claims,
-        "figures": [_figure(figure, claims, drawn, scale) for figure in book.figures],
+        "figures": [_figure(figure, claims, paths, scale) for figure in book.figures],
         "deviations": book.deviations,
         "unstated": book.unstated,
         "errata": book.errata,
@@ -166,16 +167,18 @@ def _counts(claims: list[dict]) -> dict[str, int]:
     return {status: found[status] for status in judge.STATUSES}
 
 
-def _figure(figure: dict, claims: list[dict], drawn: dict, scale: str) -> dict:
+def _figure(figure: dict, claims: list[dict], paths: dict, scale: str) -> dict:
     """Return a figure with its file, the claims that cite it and the results it is drawn from."""
     path = f"results/{scale}/figures/{figure['id']}.png"
-    citing = [claim for claim in claims if figure["id"] in claim.get("figures", [])]
     return {
         **figure,
         "file": path,
-        "claims": [claim["id"] for claim in citing],
-        "inputs": drawn.get(figure["id"])
-        or sorted({name for claim in citing for name in claim["files"]}),
+        "claims": [claim["id"] for claim in claims if figure["id"] in claim.get("figures", [])],
+        "inputs": sorted(
+            file
+            for (experiment, _), file in paths.items()
+            if any(fnmatchcase(experiment, pattern) for pattern in figure["experiments"])
+        ),
         "remake": remake_command([path], scale),
     }
 
