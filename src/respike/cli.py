@@ -171,7 +171,9 @@ def _claims(options: argparse.Namespace) -> None:
     for path, book in _ledgers():
         if options.source in (None, path.stem):
             for claim in book.claims:
-                status = verdicts.get(claim["id"], {}).get("status", "-")
+                status = (
+                    verdicts[claim["id"]]["verdict"]["status"] if claim["id"] in verdicts else "-"
+                )
                 print(f"{status:15} {claim['id']:40} {claim['says']}")
 
 
@@ -182,7 +184,7 @@ def _report(options: argparse.Namespace) -> int:
     if not page.exists() or verdicts is None:
         print(f"no report at scale {config['scale']} yet: make report", file=sys.stderr)
         return 1
-    counts = Counter(row["status"] for row in verdicts.values())
+    counts = Counter(row["verdict"]["status"] for row in verdicts.values())
     print(", ".join(f"{count} {status}" for status, count in counts.most_common()))
     print(page.resolve())
     return 0

@@ -1,6 +1,6 @@
 """From the configuration to experiments, seeds and paths: what the rules ask when the DAG is built.
 
-Imports the standard library only (a dry run must be quick). The configuration is one that
+Imports little (a dry run must be quick). The configuration is one that
 `respike.config.check` has accepted.
 """
 
@@ -10,9 +10,11 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from respike import strict_yaml
 from respike.provenance import code_digest, pins_digest
 
 SCALES = ("smoke", "default", "paper")
@@ -131,6 +133,55 @@ def job_params(config: dict, source: str, module: str, uses_gpu: bool = False) -
     }
 
 
+def ledger_of(source: str) -> Path:
+    """Return the file with the claims of a source, relative to the root."""
+    return Path("workflow", "claims", f"{source}.yaml")
+
+
+def figures(config: dict, source: str) -> dict[str, list[str]]:
+    """Return figure id -> results that it is drawn from (metrics and arrays), from the ledger.
+
+    A figure none of whose experiments exist at this scale is left out.
+    """
+    ledger, _ = strict_yaml.load(ledger_of(source))
+    found = {}
+    for figure in ledger.get("figures", []):
+        metrics = [
+            result_path(config, source, one.name, seed)
+            for one in experiments(config, source).values()
+            if any(fnmatchcase(one.name, pattern) for pattern in figure["experiments"])
+            for seed in one.seeds
+        ]
+        if metrics:
+            arrays = [str(Path(path).with_name("arrays.npz")) for path in metrics]
+            found[figure["id"]] = metrics + arrays
+    return found
+
+
+def published_json(source: str) -> str:
+    """Return claim id -> published value or range as JSON: what figures mark."""
+    ledger, _ = strict_yaml.load(ledger_of(source))
+    keys = ("value", "low", "high")
+    return canonical_json(
+        {
+            claim["id"]: {key: claim["published"][key] for key in keys if key in claim["published"]}
+            for claim in ledger["claims"]
+            if "published" in claim
+        }
+    )
+
+
+def figure_params(source: str) -> dict[str, str]:
+    """Return `params` of the rule that draws the figures of a source."""
+    module = f"respike.figures.{source}"
+    return {
+        "module": module,
+        "published": published_json(source),
+        "code": code_digest(module),
+        "pins": pins_digest(module),
+    }
+
+
 def gpus(config: dict) -> int:
     """Return how many GPUs a job that can use one asks for: 1 if the machine has one, else 0.
 
@@ -182,3 +233,15 @@ def file_digest(path: str | Path) -> str:
     """Return 16 hex digits over the content of a file, for `params`: times do not count."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def folder_digest(path: str | Path) -> str:
+    """Return 16 hex digits over the names and contents of the files in a folder."""
+    files = sorted(file for file in Path(path).iterdir() if file.is_file())
+    text = "\n".join(f"{file.name} {file_digest(file)}" for file in files)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def existing(path: str | Path) -> list[str]:
+    """Return the path in a list, or nothing if there is no such file: an optional input."""
+    return [str(path)] if Path(path).exists() else []

@@ -76,7 +76,9 @@ def _encode(images, image_index, num_steps, key, words):
                     # P(spike) = k / 255 to within 2^-33.
                     limit = (uint64(k) * uint64(4294967296) + uint64(127)) // uint64(255)
                     pixel = uint64(image_index[b]) * uint64(n_pixels) + uint64(i)
-                    counter = key + (pixel * uint64(words.shape[2]) + uint64(w)) * uint64(32) * _GOLDEN
+                    counter = (
+                        key + (pixel * uint64(words.shape[2]) + uint64(w)) * uint64(32) * _GOLDEN
+                    )
                     words[b, i, w] = _bernoulli_word(limit, lanes, counter)
 
 
@@ -104,7 +106,9 @@ def encode(images: np.ndarray, image_index: np.ndarray, num_steps: int, key) -> 
         If `images` is not a uint8 matrix or `num_steps` is not positive.
     """
     if images.dtype != np.uint8 or images.ndim != 2:
-        raise ValueError(f"images must be uint8 (batch, n_pixels), got {images.dtype} {images.shape}")
+        raise ValueError(
+            f"images must be uint8 (batch, n_pixels), got {images.dtype} {images.shape}"
+        )
     if num_steps < 1:
         raise ValueError(f"num_steps must be at least 1, got {num_steps}")
     words = np.empty((*images.shape, n_words(num_steps)), np.uint64)

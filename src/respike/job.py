@@ -6,6 +6,7 @@ Plumbing: nothing here changes a number, so it is part of no code digest.
 import argparse
 import dataclasses
 import datetime
+import hashlib
 import json
 import sys
 import time
@@ -122,8 +123,7 @@ def _run_and_write(run, settings_class, uses_device, module_name, args, label) -
     result = run(settings, data, args.seed, Progress(label), **extra)
     wall_s = time.perf_counter() - start
     files.write_npz(args.arrays, result.arrays)
-    files.write_json(
-        args.metrics,
+    written = files.plain(
         {
             **made_from,
             "source": args.source,
@@ -140,8 +140,10 @@ def _run_and_write(run, settings_class, uses_device, module_name, args, label) -
             "wall_s": round(wall_s, 3),
             "metrics": result.metrics,
             "series": result.series,
-        },
+            "arrays_sha256": hashlib.sha256(args.arrays.read_bytes()).hexdigest(),
+        }
     )
+    files.write_json(args.metrics, {**written, "seal": provenance.seal(written)})
     print(f"{label}: done in {wall_s:.0f} s", file=sys.stderr)
 
 

@@ -120,9 +120,7 @@ def _surrogate(x, kind, slope):
 
 
 @njit(cache=True)
-def _steps_back(
-    grad, mem, b, delta, at, carry, beta, v_thresh, reset, detached, kind, slope
-):
+def _steps_back(grad, mem, b, delta, at, carry, beta, v_thresh, reset, detached, kind, slope):
     """Turn grad (by spk) of sample b into delta (by cur) at `at`; all (num_steps, batch, n)."""
     zero = np.float32(0.0)
     carry[:] = zero  # gradient by mem of the step after
@@ -152,9 +150,7 @@ def _layer_forward(cur, mem, spk, beta, v_thresh, reset):
 def _layer_backward(grad, mem, delta, beta, v_thresh, reset, detached, kind, slope):
     for b in prange(mem.shape[1]):
         carry = np.empty(mem.shape[2], np.float32)
-        _steps_back(
-            grad, mem, b, delta, b, carry, beta, v_thresh, reset, detached, kind, slope
-        )
+        _steps_back(grad, mem, b, delta, b, carry, beta, v_thresh, reset, detached, kind, slope)
 
 
 @njit(parallel=True, cache=True)
@@ -171,9 +167,7 @@ def _input_forward(words, weight, bias, mem, spk, groups, beta, v_thresh, reset)
 
 
 @njit(parallel=True, cache=True)
-def _input_backward(
-    words, grad, mem, grad_w, grad_b, beta, v_thresh, reset, detached, kind, slope
-):
+def _input_backward(words, grad, mem, grad_w, grad_b, beta, v_thresh, reset, detached, kind, slope):
     num_steps, batch, n = mem.shape
     groups = grad_w.shape[0]
     for g in prange(groups):

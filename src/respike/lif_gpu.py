@@ -16,7 +16,9 @@ BLOCK = 256  # neurons per program: 8 a thread at 1 warp's width of 32
 
 
 @triton.jit
-def _forward(cur, mem, spk, size, num_steps, beta, v_thresh, RESET: tl.constexpr, BLOCK: tl.constexpr):
+def _forward(
+    cur, mem, spk, size, num_steps, beta, v_thresh, RESET: tl.constexpr, BLOCK: tl.constexpr
+):
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = at < size
     m = tl.zeros((BLOCK,), tl.float32)

@@ -29,7 +29,7 @@ ROOT = SRC.parent  # of the checkout
 # They stay out of every closure, so that an edit to them reruns no experiment.
 PLUMBING = frozenset(
     f"{PACKAGE}.{name}"
-    for name in ("job", "provenance", "files", "config", "cli", "dag", "progress")
+    for name in ("job", "provenance", "files", "config", "cli", "dag", "progress", "strict_yaml")
 )
 
 # Distributions whose import name differs from their own.
@@ -239,6 +239,8 @@ def problems(result: dict) -> list[str]:
         for error in _result_schema().iter_errors(result)
     ]:
         return found
+    if result["seal"] != seal(result):
+        found.append("the numbers were edited after the run: the seal does not fit them")
     module = result["module"]
     try:
         code, pins = code_digest(module), pins_digest(module)
@@ -249,6 +251,15 @@ def problems(result: dict) -> list[str]:
     if result["pins"] != pins:
         found.append(f"pinned packages of {module} were {result['pins']}, are now {pins}")
     return found
+
+
+def seal(result: dict) -> str:
+    """Return 16 hex digits over everything in a result but the seal itself.
+
+    It tells an accident or a careless edit from a run; it is no signature.
+    """
+    rest = {key: value for key, value in result.items() if key != "seal"}
+    return _short(json.dumps(rest, sort_keys=True, separators=(",", ":")))
 
 
 @functools.cache

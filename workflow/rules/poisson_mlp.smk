@@ -9,10 +9,10 @@ rule poisson_mlp_train:
         f"logs/{RESULTS}/poisson_mlp/{{experiment}}/seed={{seed}}.log",
     benchmark:
         f"logs/{RESULTS}/poisson_mlp/{{experiment}}/seed={{seed}}.benchmark.tsv"
-    conda:
-        "../../environment.yml"
     wildcard_constraints:
         experiment=dag.pattern(config, "poisson_mlp", "train"),
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=3000,
@@ -35,7 +35,9 @@ use rule poisson_mlp_train as poisson_mlp_encode with:
     wildcard_constraints:
         experiment=dag.pattern(config, "poisson_mlp", "encode"),
     params:
-        **dag.job_params(config, "poisson_mlp", "respike.experiments.poisson_mlp_encode"),
+        **dag.job_params(
+            config, "poisson_mlp", "respike.experiments.poisson_mlp_encode"
+        ),
     message:
         "poisson_mlp {wildcards.experiment}: encoding, seed {wildcards.seed}"
 
@@ -45,7 +47,9 @@ use rule poisson_mlp_train as poisson_mlp_forward with:
     wildcard_constraints:
         experiment=dag.pattern(config, "poisson_mlp", "forward"),
     params:
-        **dag.job_params(config, "poisson_mlp", "respike.experiments.poisson_mlp_forward"),
+        **dag.job_params(
+            config, "poisson_mlp", "respike.experiments.poisson_mlp_forward"
+        ),
     message:
         "poisson_mlp {wildcards.experiment}: forward pass, seed {wildcards.seed}"
 
@@ -55,7 +59,9 @@ use rule poisson_mlp_train as poisson_mlp_overflow with:
     wildcard_constraints:
         experiment=dag.pattern(config, "poisson_mlp", "overflow"),
     params:
-        **dag.job_params(config, "poisson_mlp", "respike.experiments.poisson_mlp_overflow"),
+        **dag.job_params(
+            config, "poisson_mlp", "respike.experiments.poisson_mlp_overflow"
+        ),
     message:
         "poisson_mlp {wildcards.experiment}: overflow map, seed {wildcards.seed}"
 
@@ -69,6 +75,38 @@ use rule poisson_mlp_train as poisson_mlp_ann with:
         runtime="2h",
         gpu=dag.gpus(config),
     params:
-        **dag.job_params(config, "poisson_mlp", "respike.experiments.ann_mlp", uses_gpu=True),
+        **dag.job_params(
+            config, "poisson_mlp", "respike.experiments.ann_mlp", uses_gpu=True
+        ),
     message:
         "poisson_mlp {wildcards.experiment}: training the ANN, seed {wildcards.seed}"
+
+
+rule poisson_mlp_figures:
+    """One figure of this source, drawn from finished results."""
+    input:
+        runs=lambda wc: dag.figures(config, "poisson_mlp")[wc.figure],
+    output:
+        picture=report(
+            f"{FIGURES}/{{figure}}.png",
+            caption="../report/figure.rst",
+            category="poisson_mlp",
+            labels={"figure": "{figure}"},
+        ),
+    log:
+        f"logs/{FIGURES}/{{figure}}.log",
+    wildcard_constraints:
+        figure="poisson_mlp_[a-z0-9_]+",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime="10m",
+    params:
+        **dag.figure_params("poisson_mlp"),
+    message:
+        "figure {wildcards.figure}"
+    shell:
+        "python -m {params.module} --figure {wildcards.figure} --runs {input.runs:q}"
+        " --published {params.published:q} --out {output.picture:q} 2>&1 | tee {log:q}"

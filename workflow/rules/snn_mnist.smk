@@ -9,17 +9,19 @@ rule snn_mnist_train:
         f"logs/{RESULTS}/snn_mnist/{{experiment}}/seed={{seed}}.log",
     benchmark:
         f"logs/{RESULTS}/snn_mnist/{{experiment}}/seed={{seed}}.benchmark.tsv"
-    conda:
-        "../../environment.yml"
     wildcard_constraints:
         experiment=dag.pattern(config, "snn_mnist", "train"),
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=3000,
         runtime="2h",
         gpu=dag.gpus(config),
     params:
-        **dag.job_params(config, "snn_mnist", "respike.experiments.snn_mnist_train", uses_gpu=True),
+        **dag.job_params(
+            config, "snn_mnist", "respike.experiments.snn_mnist_train", uses_gpu=True
+        ),
     message:
         "snn_mnist {wildcards.experiment}: training, seed {wildcards.seed}"
     shell:
@@ -35,6 +37,24 @@ use rule snn_mnist_train as snn_mnist_ann with:
     wildcard_constraints:
         experiment=dag.pattern(config, "snn_mnist", "ann"),
     params:
-        **dag.job_params(config, "snn_mnist", "respike.experiments.ann_mlp", uses_gpu=True),
+        **dag.job_params(
+            config, "snn_mnist", "respike.experiments.ann_mlp", uses_gpu=True
+        ),
     message:
         "snn_mnist {wildcards.experiment}: training the ANN, seed {wildcards.seed}"
+
+
+use rule poisson_mlp_figures as snn_mnist_figures with:
+    input:
+        runs=lambda wc: dag.figures(config, "snn_mnist")[wc.figure],
+    output:
+        picture=report(
+            f"{FIGURES}/{{figure}}.png",
+            caption="../report/figure.rst",
+            category="snn_mnist",
+            labels={"figure": "{figure}"},
+        ),
+    wildcard_constraints:
+        figure="snn_mnist_[a-z0-9_]+",
+    params:
+        **dag.figure_params("snn_mnist"),

@@ -16,7 +16,6 @@ from respike.job import Result, main
 from respike.learning_curve import epochs_to
 
 
-
 @dataclass(frozen=True)
 class Settings:
     """Size and training of the ANN."""

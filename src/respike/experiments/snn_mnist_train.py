@@ -152,7 +152,9 @@ def run(settings: Settings, data: Mnist, seed: int, progress, device: str) -> Re
         **costs(sizes, (input_spikes, *spikes), steps),
     }
     with torch.no_grad():
-        one = net(encode(test_images[:1], np.arange(1), steps, stream_key(seed, STREAM_TEST)), steps)
+        one = net(
+            encode(test_images[:1], np.arange(1), steps, stream_key(seed, STREAM_TEST)), steps
+        )
     arrays |= {
         "image": data.test_images[0],
         "label": test_labels[:1],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import io
 import json
 import shlex
@@ -42,6 +43,7 @@ def read_runs(wanted: dict[str, dict], scale: str, folder: Path) -> dict[str, di
             wrong = ["the file holds no JSON object"]
             if isinstance(result, dict):
                 wrong = _differences(result, expected, scale) + provenance.problems(result)
+                wrong += [] if wrong else _arrays(folder / path, result)
         except FileNotFoundError:
             result, wrong = None, ["the file is missing"]
         except (OSError, ValueError) as error:
@@ -81,6 +83,14 @@ def _differences(result: dict, expected: dict, scale: str) -> list[str]:
         elif have != want:
             lines.append(f"{key} is {have!r}, wanted {want!r}")
     return lines
+
+
+def _arrays(path: Path, result: dict) -> list[str]:
+    """Return what is wrong with the arrays beside a result."""
+    file = path.with_name("arrays.npz")
+    with open(file, "rb") as stream:
+        same = hashlib.file_digest(stream, "sha256").hexdigest() == result["arrays_sha256"]
+    return [] if same else [f"{file.name} beside it was edited or belongs to another run"]
 
 
 def _said(settings: dict, name: str) -> str:
