@@ -1,7 +1,11 @@
 """Data that tests of several folders share."""
 
+import contextlib
 import hashlib
 import json
+import os
+import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -65,3 +69,102 @@ def threads():
     yield set_threads
     numba.set_num_threads(before[0])
     torch.set_num_threads(before[1])
+
+
+class Tree:
+    """A copy of the project in a folder of its own, and the commands that run in it."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        # The environment holds the checkout as an editable package: the copy's must be found first.
+        # Git's variables would lead to the checkout's history when a git hook starts the tests.
+        self.env = {name: v for name, v in os.environ.items() if not name.startswith("GIT_")} | {
+            "PYTHONPATH": str(root / "src"),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
+
+    def __truediv__(self, path) -> Path:
+        return self.root / path
+
+    def run(self, *command, status=0) -> subprocess.CompletedProcess:
+        """Run a command in the copy; its exit status must be `status`."""
+        done = subprocess.run(
+            [str(part) for part in command],
+            cwd=self.root, env=self.env, capture_output=True, text=True, timeout=600,
+        )  # fmt: skip
+        assert done.returncode == status, (
+            f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
+        )
+        return done
+
+    def snakemake(self, *arguments, scale="smoke", status=0) -> subprocess.CompletedProcess:
+        """Run Snakemake on two cores."""
+        command = ("snakemake", "--cores", 2, *arguments, "--config", f"scale={scale}")
+        return self.run(*command, status=status)
+
+    def git(self, *arguments) -> str:
+        """Run git under a name of its own."""
+        name = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+        hooks = ("-c", "core.hooksPath=/dev/null", "-c", "commit.gpgsign=false")
+        return self.run("git", *name, *hooks, *arguments).stdout.strip()
+
+    def planned(self, scale="smoke") -> set[str]:
+        """Return the files that Snakemake would make now; logs and benchmarks are not counted."""
+        header, *lines = self.snakemake("--summary", scale=scale).stdout.splitlines()
+        assert header.split("\t")[0] == "output_file", header
+        rows = [line.split("\t") for line in lines]
+        return {row[0] for row in rows if row[-1] == "update pending"}
+
+    @contextlib.contextmanager
+    def unchanged(self, *paths):
+        """Put files back at the end, with their times; a file that was not there is removed."""
+        before = {}
+        for path in map(self.root.joinpath, paths):
+            before[path] = (path.read_bytes(), path.stat()) if path.exists() else None
+        try:
+            yield
+        finally:
+            for path, kept in before.items():
+                if kept is None:
+                    path.unlink(missing_ok=True)
+                elif path.read_bytes() != kept[0] or path.stat().st_mtime_ns != kept[1].st_mtime_ns:
+                    path.write_bytes(kept[0])
+                    os.utime(path, ns=(kept[1].st_atime_ns, kept[1].st_mtime_ns))
+
+
+@pytest.fixture(scope="session")
+def smoke_tree(tmp_path_factory, mnist_folder):
+    """Return a copy of the project with a finished smoke run; tests leave it as they found it.
+
+    About a minute on two cores. It computes on the CPU everywhere, so that its numbers can be
+    compared with runs of a test.
+    """
+    tree = Tree(tmp_path_factory.mktemp("smoke") / "respike")
+    names = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.split("\0")  # fmt: skip
+    for name in filter(None, names):
+        if (ROOT / name).is_file():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, tree / name)
+    config = (tree / "config.yaml").read_text()
+    for key, value in (("mnist_folder", mnist_folder), ("device", "cpu")):
+        config, found = re.subn(rf"^( *{key}:) \w+", rf"\1 {value}", config, flags=re.M)
+        assert found == 1, key
+    (tree / "config.yaml").write_text(config)
+    tree.git("init", "--quiet", "--initial-branch=main")
+    tree.git("add", "--all")
+    tree.git("commit", "--quiet", "--message", "copy")
+    tree.snakemake()
+    return tree
+
+
+@pytest.fixture
+def copied_tree(smoke_tree, tmp_path):
+    """Return a copy of the finished smoke tree that a test may change; the data are shared."""
+    copy = tmp_path / "respike"
+    shutil.copytree(smoke_tree.root, copy, ignore=lambda folder, names: {"data"} & {*names}
+                    if Path(folder) == smoke_tree.root else set())  # fmt: skip
+    shutil.copytree(smoke_tree / "data", copy / "data", copy_function=os.link)
+    return Tree(copy)

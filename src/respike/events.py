@@ -89,7 +89,8 @@ def add_weight_grad(words, delta, grad, grad_bias, total, row_sum):
     """Add to grad[i] the sum of delta[t] over the steps t at which pixel i spikes.
 
     grad_bias gets the sum over all steps. words uint64 (n_pixels, n_words), delta float32
-    (num_steps, n), grad float32 (n_pixels, n), grad_bias float32 (n,); total and row_sum float32 (n,) are working space.
+    (num_steps, n), grad float32 (n_pixels, n), grad_bias float32 (n,); total and row_sum
+    float32 (n,) are working space.
     """
     num_steps, n = delta.shape
     for w in range(words.shape[1]):

@@ -14,19 +14,22 @@ class Progress:
         self.label, self.every_s = label, every_s
         self.stream = stream or sys.stderr
         self.start = time.monotonic()
+        self.first: tuple[int, float] | None = None  # first report: before it, things start up
         self.shown_at = -float("inf")
 
     def __call__(self, unit: str, done: int, total: int, **numbers: float) -> None:
         """Report that `done` of `total` units (epochs, images, ...) are finished."""
         now = time.monotonic()
+        if self.first is None:
+            self.first = done, now
         if done < total and now - self.shown_at < self.every_s:
             return
         self.shown_at = now
-        elapsed = now - self.start
         parts = [f"{unit} {done}/{total}"]
         parts += [f"{name.replace('_', ' ')} {value:.4g}" for name, value in numbers.items()]
-        if 0 < done < total:
-            parts.append(f"{elapsed / done * (total - done):.0f} s left")
-        elif done >= total:
-            parts.append(f"{elapsed:.0f} s")
+        if done >= total:
+            parts.append(f"{now - self.start:.0f} s")
+        elif done > self.first[0]:
+            a_unit = (now - self.first[1]) / (done - self.first[0])
+            parts.append(f"{a_unit * (total - done):.0f} s left")
         print(f"{self.label}: {', '.join(parts)}", file=self.stream, flush=True)

@@ -36,7 +36,13 @@ def test_curves_of_two_lengths_are_refused():
 
 @pytest.mark.parametrize(
     ("curve", "drop"),
-    [([], 0), ([0.5], 0), ([0.1, 0.2, 0.3], 0), ([0.1, 0.9, 0.4, 0.8, 0.6], 0.5), ([0.9, 0.2], 0.7)],
+    [
+        ([], 0),
+        ([0.5], 0),
+        ([0.1, 0.2, 0.3], 0),
+        ([0.1, 0.9, 0.4, 0.8, 0.6], 0.5),
+        ([0.9, 0.2], 0.7),
+    ],
 )
 def test_largest_drop(curve, drop):
     assert largest_drop(curve) == pytest.approx(drop)

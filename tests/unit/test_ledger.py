@@ -45,7 +45,10 @@ GOOD = {
     "unstated": [{"id": "U1", "what": "a", "chose": "b", "from": "c"}],
     "errata": [{"where": "a", "printed": "b", "should_be": "c", "shown_by": "d"}],
     "figures": [
-        {"id": "toy_fig1", "title": "a", "caption": "b", "alt": "c", "where": "d", "rule": "draw"},
+        {
+            **{"id": "toy_fig1", "title": "a", "caption": "b", "alt": "c", "where": "d"},
+            **{"rule": "draw", "experiments": ["train"]},
+        },
     ],
 }
 

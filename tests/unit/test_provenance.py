@@ -166,6 +166,11 @@ def test_pins_are_those_of_the_packages_that_are_imported(tmp_path):
 
 
 def result(**changes):
+    found = unsealed(**changes)
+    return found | {"seal": provenance.seal(found)}
+
+
+def unsealed(**changes):
     module = "respike.encoding"
     fields = {
         **provenance.record(module),
@@ -173,6 +178,7 @@ def result(**changes):
         **{"seed": 0, "settings": {}, "data_sha256": {}, "data_kind": "official"},
         **{"device": "cpu", "threads": 1, "started": "2026-01-01T00:00:00Z", "wall_s": 1.5},
         **{"metrics": {"a": 1, "b": None}, "series": {"c": [0.5, None]}},
+        "arrays_sha256": "0" * 64,
     }
     return {**fields, **changes}
 
@@ -202,6 +208,13 @@ def test_a_result_without_a_field_is_refused():
     lacking = result()
     del lacking["code"]
     assert provenance.problems(lacking) == ["content: 'code' is a required property"]
+
+
+def test_an_edit_breaks_the_seal():
+    edited = result()
+    edited["metrics"]["a"] = 2
+    (said,) = provenance.problems(edited)
+    assert "edited after the run" in said
 
 
 def test_dirty_is_about_sources_not_reports(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import hashlib
 import io
 import json
 import re
@@ -54,7 +55,15 @@ LEDGER = {
     "unstated": [{"id": "U1", "what": "a", "chose": "b", "from": "c"}],
     "errata": [{"where": "a", "printed": "b", "should_be": "c", "shown_by": "d"}],
     "figures": [
-        {"id": f"toy_fig{i}", "title": "a", "caption": "b", "alt": "c", "where": "d", "rule": "r"}
+        {
+            "id": f"toy_fig{i}",
+            "title": "a",
+            "caption": "b",
+            "alt": "c",
+            "where": "d",
+            "rule": "r",
+            "experiments": ["train"],
+        }  # fmt: skip
         for i in (1, 2)
     ],
 }
@@ -65,6 +74,10 @@ WANTED_STATUS = {
     "toy.short": "reduced",
     "toy.later": "not_run",
 }
+
+
+def sealed(result):
+    return result | {"seal": provenance.seal(result)}
 
 
 @pytest.fixture
@@ -84,9 +97,11 @@ def tree(tmp_path, monkeypatch):
             "versions": {"python": "3.11.2"}, "machine": "a machine", "commit": "0" * 40,
             "dirty": seed == 0, "started": "2026-01-01T00:00:00Z", "wall_s": 30,
             "metrics": metrics, "series": {},
+            "arrays_sha256": hashlib.sha256(b"arrays").hexdigest(),
         }  # fmt: skip
         (tmp_path / path).parent.mkdir(parents=True)
-        (tmp_path / path).write_text(json.dumps(result))
+        (tmp_path / path).write_text(json.dumps(sealed(result)))
+        (tmp_path / path).with_name("arrays.npz").write_bytes(b"arrays")
         wanted[path] = expected | {"rule": "toy_train"}
     (tmp_path / "wanted.json").write_text(json.dumps({"results": wanted}))
     (tmp_path / "toy.yaml").write_text(yaml.safe_dump(LEDGER))
@@ -104,7 +119,7 @@ def run_collect(scale="default"):
 
 def edit(tree, number, **changes):
     path = tree / f"results/default/toy/train/seed={number}/metrics.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    path.write_text(json.dumps(sealed(json.loads(path.read_text()) | changes)))
 
 
 def verdicts(tree):
@@ -162,13 +177,25 @@ def test_the_wanted_results_can_come_from_the_configuration(tree, monkeypatch):
     assert json.loads((tree / "verdicts.json").read_text())["provenance"]["runs"] == 5
 
 
-def test_figures_name_the_results_that_the_dag_gives_them(tree):
-    wanted = json.loads((tree / "wanted.json").read_text())
-    data, _ = collect.collect(
-        wanted | {"figures": {"toy_fig2": ["x"]}}, ["toy.yaml"], "default", tree
-    )
-    assert data["sources"][0]["figures"][1]["inputs"] == ["x"]
-    assert len(data["sources"][0]["figures"][0]["inputs"]) == 5  # those of the claims that cite it
+def test_figures_name_the_results_that_they_are_drawn_from(tree):
+    figure = verdicts(tree)["sources"][0]["figures"][0]
+    assert figure["inputs"] == [
+        f"results/default/toy/train/seed={seed}/metrics.json" for seed in range(5)
+    ]
+
+
+def test_an_edited_number_and_edited_arrays_are_refused(tree, capsys):
+    folder = tree / "results/default/toy/train/seed=1"
+    text = (folder / "metrics.json").read_text()
+    (folder / "metrics.json").write_text(text.replace('"bad": 0.5', '"bad": 0.95'))
+    (folder.with_name("seed=3") / "arrays.npz").write_bytes(b"others")
+    (folder.with_name("seed=4") / "arrays.npz").unlink()
+    assert run_collect() == 1
+    said = capsys.readouterr().err
+    assert "seed=1/metrics.json: the numbers were edited after the run" in said
+    assert "seed=3/metrics.json: arrays.npz beside it was edited" in said
+    assert "seed=4/metrics.json" in said
+    assert not (tree / "verdicts.json").exists()
 
 
 def test_the_same_results_give_the_same_bytes(tree):

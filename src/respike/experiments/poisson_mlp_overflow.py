@@ -35,7 +35,7 @@ class Settings:
 
 
 def surrogate_as_printed(v, v_thresh, alpha, clip, dtype):
-    """Return alpha e / (1 + e)^2, e = exp(-alpha (v - theta)), and whether NumPy warned of overflow.
+    """Return alpha e / (1 + e)^2, e = exp(-alpha (v - theta)), and whether exp overflowed.
 
     `v` is any array; `clip` bounds v - theta, None leaves it free.
     """

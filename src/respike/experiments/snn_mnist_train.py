@@ -65,20 +65,18 @@ def build(settings: Settings, seed: int) -> SpikingMlp:
 
 @torch.no_grad()
 def test(net: SpikingMlp, images: np.ndarray, num_steps: int, key) -> tuple:
-    """Return output counts (n, 10), spikes per image of each hidden layer, silent neurons.
+    """Return output counts (n, 10) and spikes per image of each hidden layer and step.
 
-    The last: for each hidden layer the share of (image, step, neuron) without a spike.
+    The second is float64 (hidden layers, num_steps).
     """
-    counts, spikes = [], np.zeros(len(net.rest))
+    counts, spikes = [], np.zeros((len(net.rest), num_steps))
     for start in range(0, len(images), TEST_BATCH):
         batch = images[start : start + TEST_BATCH]
         index = np.arange(start, start + len(batch))
         layers = net(encode(batch, index, num_steps, key), num_steps)
         counts.append(layers[-1].sum(dim=0).cpu().numpy())
-        spikes += [float(layer.sum()) for layer in layers[:-1]]
-    per_image = spikes / len(images)
-    sizes = [net.bias.numel(), *(layer.out_features for layer in net.rest)][:-1]
-    return np.concatenate(counts), per_image, 1 - per_image / (num_steps * np.array(sizes))
+        spikes += [layer.sum(dim=(1, 2)).cpu().numpy() for layer in layers[:-1]]
+    return np.concatenate(counts), spikes / len(images)
 
 
 def run(settings: Settings, data: Mnist, seed: int, progress, device: str) -> Result:
@@ -90,13 +88,13 @@ def run(settings: Settings, data: Mnist, seed: int, progress, device: str) -> Re
     labels = torch.from_numpy(data.train_labels[: s.n_train]).to(device)
     net = build(s, seed).to(device)
     kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[s.optimiser]
-    optimiser = kind(net.parameters(), lr=s.lr)
+    optimiser = kind(net.parameters(), lr=s.lr, fused=True)
     rng = np.random.default_rng(seed)
     starts = np.arange(0, s.n_train, s.batch_size)
     test_after = {round(len(starts) * k / s.tests_per_epoch) for k in range(1, s.tests_per_epoch)}
     test_after.add(len(starts))
 
-    _, first_spikes, _ = test(
+    _, first_spikes = test(
         net, test_images[:TEST_BATCH], s.num_steps, stream_key(seed, STREAM_CURVE)
     )
     curve = {"epoch": [], "test_accuracy": [], "loss": [], "silent_fraction": []}
@@ -118,10 +116,10 @@ def run(settings: Settings, data: Mnist, seed: int, progress, device: str) -> Re
             train_cpu_s += time.process_time() - since
             if k in test_after:
                 at = stream_key(seed, STREAM_CURVE + len(curve["epoch"]))
-                counts, _, silent = test(net, test_images, s.num_steps, at)
+                counts, spikes = test(net, test_images, s.num_steps, at)
                 curve["epoch"].append(epoch + k / len(starts))
                 curve["test_accuracy"].append((counts.argmax(axis=1) == test_labels).mean())
-                curve["silent_fraction"].append(silent.mean())
+                curve["silent_fraction"].append(1 - spikes.sum() / (s.num_steps * sum(s.hidden)))
             progress(
                 "batch", epoch * len(starts) + k, s.epochs * len(starts),
                 epoch=epoch + k / len(starts), loss=losses[-1].item(),
@@ -131,7 +129,7 @@ def run(settings: Settings, data: Mnist, seed: int, progress, device: str) -> Re
 
     metrics, arrays = {}, {}
     for steps in reversed(s.num_steps_test):  # the first one last: its numbers stay
-        counts, spikes, silent = test(net, test_images, steps, stream_key(seed, STREAM_TEST))
+        counts, spikes = test(net, test_images, steps, stream_key(seed, STREAM_TEST))
         predictions = counts.argmax(axis=1)
         metrics[f"test_accuracy_T{steps}"] = (predictions == test_labels).mean()
         arrays[f"predictions_T{steps}"] = predictions.astype(np.uint8)
@@ -140,7 +138,7 @@ def run(settings: Settings, data: Mnist, seed: int, progress, device: str) -> Re
     metrics |= {
         "test_accuracy_final": metrics[f"test_accuracy_T{steps}"],
         "test_accuracy_first_epoch": curve["test_accuracy"][s.tests_per_epoch - 1],
-        "hidden_silent_fraction": float(silent.mean()),
+        "hidden_silent_fraction": float(1 - spikes.sum() / (steps * sum(s.hidden))),
         "hidden_rate_untrained": float(first_spikes.sum() / (s.num_steps * sum(s.hidden))),
         "output_spikes_per_image": float(counts.sum(axis=1).mean()),
         "input_spikes_per_image": input_spikes,
@@ -149,7 +147,7 @@ def run(settings: Settings, data: Mnist, seed: int, progress, device: str) -> Re
         "largest_drop": largest_drop(curve["test_accuracy"]),
         **epochs_to(curve["epoch"], curve["test_accuracy"]),
         **{f"loss_epoch_{k}": loss for k, loss in enumerate(curve["loss"], 1)},
-        **costs(sizes, (input_spikes, *spikes), steps),
+        **costs(sizes, (input_spikes, *spikes.sum(axis=1)), steps),
     }
     with torch.no_grad():
         one = net(
@@ -161,6 +159,7 @@ def run(settings: Settings, data: Mnist, seed: int, progress, device: str) -> Re
         "hidden_spikes": one[0][:, 0].cpu().numpy().astype(np.uint8),
         "output_spikes": one[-1][:, 0].cpu().numpy().astype(np.uint8),
     }
+    curve["silent_by_step"] = 1 - spikes.sum(axis=0) / sum(s.hidden)
     return Result(metrics=metrics, series=curve, arrays=arrays)
 
 

@@ -130,6 +130,20 @@ def dots(ax, position: float, values, colour: str, horizontal: bool = False) -> 
         )
 
 
+def alternatives(rows: list[tuple[str, np.ndarray]], base: np.ndarray, label: str) -> plt.Figure:
+    """Return a dot plot of alternatives (label, values of the seeds) against a band of values."""
+    figure, ax = plt.subplots(figsize=(8, 1.6 + 0.32 * max(1, len(rows))))
+    ax.axvspan(base.min(), base.max(), color=BAND, alpha=0.5, linewidth=0)
+    ax.axvline(base.mean(), color=SNN, linewidth=1.2)
+    for k, (_, values) in enumerate(rows):
+        dots(ax, k, values, SNN, horizontal=True)
+    ax.set_yticks(range(len(rows)), [name for name, _ in rows])
+    ax.invert_yaxis()
+    ax.set(xlabel=label, title="line and band: our choices")
+    percent(ax, "x")
+    return figure
+
+
 def percent(ax, axis: str = "y") -> None:
     """Show the fractions on an axis in per cent."""
     side = ax.yaxis if axis == "y" else ax.xaxis

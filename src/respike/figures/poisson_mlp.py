@@ -15,6 +15,7 @@ from respike.figures.draw import (
     SNN_OTHER,
     WRONG,
     Runs,
+    alternatives,
     curves,
     dots,
     main,
@@ -58,9 +59,11 @@ def fig_b(runs: Runs) -> plt.Figure:
             xlabel="x (pixel)", ylabel="step t", zlabel="27 - y (pixel)", title=f"digit {labels[k]}"
         )
         ax.set(xlim=(0, 27), zlim=(0, 27), ylim=(0, len(spikes)))
+        ax.yaxis.set_major_locator(plt.MaxNLocator(4, integer=True))
         ax.tick_params(labelsize=7)
         ax.view_init(elev=18, azim=-58)
-    figure.colorbar(points, ax=figure.axes, label="step t", shrink=0.7, pad=0.08)
+    whole = plt.MaxNLocator(integer=True)
+    figure.colorbar(points, ax=figure.axes, label="step t", shrink=0.7, pad=0.08, ticks=whole)
     return figure
 
 
@@ -159,6 +162,7 @@ def bars(runs: Runs) -> plt.Figure:
         inset = ax.inset_axes([0.74, 0.66, 0.26, 0.36])
         inset.imshow(image, cmap="gray_r")
         inset.axis("off")
+    axes[0, 0].set_ylim(0, 1.45 * counts.max())  # room for the images
     figure.supxlabel("output neuron", fontsize=10)
     figure.supylabel("output spikes", fontsize=10)
     return figure
@@ -175,7 +179,7 @@ SWEEPS = {
 
 def sweeps(runs: Runs) -> plt.Figure:
     """Challenge 1: validation accuracy around the stated optimum, one setting at a time."""
-    figure, axes = plt.subplots(1, len(SWEEPS), figsize=(14, 3.6), sharey=True)
+    figure, axes = plt.subplots(1, len(SWEEPS), figsize=(14, 3.6))
     for ax, (key, (label, scale)) in zip(axes, SWEEPS.items(), strict=True):
         found = [*runs["optimum"]]
         for more in runs.starting(f"sweep_{key}_").values():
@@ -188,11 +192,17 @@ def sweeps(runs: Runs) -> plt.Figure:
         ax.axvline(runs["optimum"][0].result["settings"][key], color=PUBLISHED, linestyle=":",
                    linewidth=1.2)  # fmt: skip
         ax.set_xscale(scale)
-        ax.set_xticks(steps, [f"{s:g}" for s in steps], rotation=45 if len(steps) > 4 else 0)
+        ax.set_xticks(steps, [f"{s:g}" for s in steps], rotation=45)
         ax.minorticks_off()
         ax.set(xlabel=label)
+        percent(ax)
+    # One scale for all but the threshold, which silences the network.
+    rest = [ax for ax, key in zip(axes, SWEEPS, strict=True) if key != "v_thresh"]
+    low = min(ax.get_ylim()[0] for ax in rest)
+    high = max(ax.get_ylim()[1] for ax in rest)
+    for ax in rest:
+        ax.set_ylim(low, high)
     axes[0].set_ylabel("validation accuracy")
-    percent(axes[0])
     epochs = runs["optimum"][0].result["settings"]["epochs"]
     axes[0].set_title(f"dotted: stated optimum; {epochs} epochs")
     return figure
@@ -218,17 +228,7 @@ def choices(runs: Runs) -> plt.Figure:
             if settings[key] != base[key]:
                 rows.append((f"{label} = {settings[key]}", runs.values(name, "val_accuracy_final")))
     values = runs.values("optimum", "val_accuracy_final")
-    figure, ax = plt.subplots(figsize=(8, 1.6 + 0.32 * max(1, len(rows))))
-    ax.axvspan(values.min(), values.max(), color=BAND, alpha=0.5, linewidth=0)
-    ax.axvline(values.mean(), color=SNN, linewidth=1.2)
-    for k, (_, found) in enumerate(rows):
-        dots(ax, k, found, SNN, horizontal=True)
-    ax.set_yticks(range(len(rows)), [label for label, _ in rows])
-    ax.invert_yaxis()
-    epochs = base["epochs"]
-    ax.set(xlabel="validation accuracy", title=f"line and band: our choices; {epochs} epochs")
-    percent(ax, "x")
-    return figure
+    return alternatives(rows, values, f"validation accuracy after {base['epochs']} epochs")
 
 
 def overflow(runs: Runs) -> plt.Figure:

@@ -13,6 +13,7 @@ from respike.figures.draw import (
     SNN,
     SNN_OTHER,
     Runs,
+    alternatives,
     curves,
     dots,
     main,
@@ -77,7 +78,7 @@ def activity(runs: Runs) -> plt.Figure:
     """Spikes for one image, and the silent share of the hidden layer."""
     run = runs["train"][0]
     found = run.arrays()
-    figure, axes = plt.subplots(1, 3, figsize=(12.5, 4), width_ratios=[1.5, 1.2, 0.8])
+    figure, axes = plt.subplots(1, 4, figsize=(14, 4), width_ratios=[1.4, 1.1, 1.1, 0.8])
     ax = axes[0]
     t, neuron = np.nonzero(found["hidden_spikes"])
     ax.scatter(t + 1, neuron, s=3, color=SNN, linewidths=0)
@@ -91,6 +92,18 @@ def activity(runs: Runs) -> plt.Figure:
     ax.set_yticks(range(10))
     ax.set_xlim(axes[0].get_xlim())
     ax = axes[2]
+    curves(ax, runs["train"], lambda r: np.arange(1, len(r.series("silent_by_step")) + 1),
+           "silent_by_step", SNN, "hidden layer")  # fmt: skip
+    ax.axhline(0.5, color=PUBLISHED, linestyle="--", linewidth=0.8)
+    ax.set(
+        xlabel="step t",
+        ylabel="silent neurons at a step",
+        ylim=(0, 1),
+        title="mean over test images",
+    )
+    percent(ax)
+    ax.legend(loc="lower left")
+    ax = axes[3]
     dots(ax, 0, runs.values("train", "hidden_silent_fraction"), SNN)
     dots(ax, 1, runs.values("ann", "hidden_silent_fraction"), ANN)
     ax.axhline(0.5, color=PUBLISHED, linestyle="--", linewidth=0.8)
@@ -99,7 +112,7 @@ def activity(runs: Runs) -> plt.Figure:
         xlim=(-0.6, 1.6),
         ylim=(0, 1),
         ylabel="silent hidden units",
-        title="most are silent above the line",
+        title="mean over steps",
     )
     percent(ax)
     return figure
@@ -173,7 +186,36 @@ def cited(runs: Runs) -> plt.Figure:
     return figure
 
 
+CHOICES = {
+    "init": "initialisation",
+    "hidden": "U1 hidden neurons",
+    "beta": "U2 beta",
+    "slope": "U4 slope",
+    "batch_size": "U5 batch size",
+    "optimiser": "U5 optimiser",
+    "lr": "U5 learning rate",
+}
+
+
+def choices(runs: Runs) -> plt.Figure:
+    """Show how accuracy after two epochs depends on what the document leaves open."""
+    base = runs["train"][0].result["settings"]
+    rows, epochs = [], 2
+    for name, found in runs.starting("choice_").items():
+        settings = found[0].result["settings"]
+        epochs = settings["epochs"]
+        changed = [
+            f"{CHOICES[key]} = {settings[key]}" for key in CHOICES if settings[key] != base[key]
+        ]
+        rows.append((", ".join(changed), runs.values(name, "test_accuracy_final")))
+    after = [
+        run.series("test_accuracy")[run.series("epoch") <= epochs][-1] for run in runs["train"]
+    ]
+    return alternatives(rows, np.array(after), f"test accuracy after {epochs} epochs")
+
+
 FIGURES = {
+    "snn_mnist_choices": choices,
     "snn_mnist_curves": learning_curves,
     "snn_mnist_cures": cures,
     "snn_mnist_activity": activity,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
 
@@ -41,10 +43,17 @@ def number(value: float | None, unit: str, sign: bool = False) -> str:
 
 
 def interval(mean: float | None, half: float | None, unit: str) -> str:
-    """Return "mean ± half unit"; the half width is left out where it is nothing."""
-    if mean is None or not half:
+    """Return "mean ± half unit", half to two digits and the mean to as many decimals.
+
+    The half width is left out where it is nothing, or rounding error.
+    """
+    if mean is None or not half or half < 1e-9 * max(1.0, abs(mean)):
         return number(mean, unit)
-    return f"{bare(mean, unit)} ± {bare(half, unit)}{tail(unit)}"
+    if unit in ("fraction", "points"):
+        return f"{bare(mean, unit)} ± {bare(half, unit)}{tail(unit)}"
+    decimals = max(0, 1 - math.floor(math.log10(half)))
+    text = f"{mean:,.{decimals}f} ± {half:,.{decimals}f}{tail(unit)}"
+    return text.replace("-", MINUS)
 
 
 def duration(seconds: float) -> str:

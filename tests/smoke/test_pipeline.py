@@ -1,0 +1,196 @@
+"""The whole pipeline at scale smoke: a report that is complete and claims nothing."""
+
+import csv
+import html
+import json
+import re
+import time
+import zipfile
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from respike.report import ledger
+
+pytestmark = pytest.mark.smoke
+
+
+@pytest.fixture(scope="module")
+def verdicts(smoke_tree):
+    """Return the claims of verdicts.json by id."""
+    content = json.loads((smoke_tree / "results/smoke/verdicts.json").read_text())
+    return {claim["id"]: claim for source in content["sources"] for claim in source["claims"]}
+
+
+@pytest.fixture(scope="module")
+def books(smoke_tree):
+    """Return the ledgers of the tree."""
+    return [ledger.load(path) for path in sorted(smoke_tree.root.glob("workflow/claims/*.yaml"))]
+
+
+def test_the_jobs_ran_the_code_of_the_copy(smoke_tree):
+    where = smoke_tree.run("python", "-c", "import respike.dag; print(respike.dag.__file__)").stdout
+    assert where.strip() == str(smoke_tree / "src/respike/dag.py")
+    head = smoke_tree.git("rev-parse", "HEAD")
+    for path in results(smoke_tree):
+        result = json.loads(path.read_text())
+        assert (result["commit"], result["dirty"]) == (head, False)
+
+
+def results(tree):
+    found = sorted((tree / "results/smoke").glob("*/*/seed=*/metrics.json"))
+    assert len(found) > 40
+    return found
+
+
+def test_every_result_is_current_and_on_official_data(smoke_tree):
+    # In the tree, where the digests are taken from its own files.
+    text = (
+        "import json, sys; from respike import provenance\n"
+        "for path in sys.argv[1:]:\n"
+        "    for line in provenance.problems(json.load(open(path))): print(path, line)"
+    )
+    paths = results(smoke_tree)
+    assert smoke_tree.run("python", "-c", text, *paths).stdout == ""
+    assert {json.loads(path.read_text())["data_kind"] for path in paths} == {"official"}
+
+
+def test_nothing_is_judged_at_this_scale(verdicts):
+    statuses = {claim["verdict"]["status"] for claim in verdicts.values()}
+    assert statuses <= {"reduced", "not_run", "not_comparable", "source_error"}
+    assert sum(claim["verdict"]["status"] == "reduced" for claim in verdicts.values()) > 30
+
+
+@pytest.mark.parametrize("name", ["comparison.html", "comparison.md"])
+def test_the_report_says_smoke_and_has_a_row_for_every_claim(smoke_tree, books, name):
+    text = (smoke_tree / "reports/smoke" / name).read_text()
+    assert "Smoke run: not a replication." in text
+    plain = re.sub(r"\\(.)", r"\1", html.unescape(re.sub(r"<[^>]+>", "", text)))
+    for book in books:
+        for claim in book.claims:
+            assert claim["id"] in plain, claim["id"]
+            assert claim["says"] in plain, claim["says"]
+
+
+def test_the_page_asks_no_other_host_for_anything(smoke_tree):
+    page = (smoke_tree / "reports/smoke/comparison.html").read_text()
+    loaded = re.findall(r"""(?:src|href)\s*=\s*["']?([^"'\s>]+)""", page)
+    assert len(loaded) > 10
+    assert not [url for url in loaded if re.match(r"(\w+:)?//", url)]
+    assert not re.search(r"url\(\s*['\"]?(?!data:)\w*:?//", page)
+
+
+def test_links_of_the_report_lead_to_files(smoke_tree):
+    folder = smoke_tree / "reports/smoke"
+    page = (folder / "comparison.html").read_text()
+    links = {html.unescape(url) for url in re.findall(r'href="([^"#]+)"', page)}
+    files = {url.partition("#")[0] for url in links if not re.match(r"\w+:", url)}
+    assert len(files) > 40
+    assert not [url for url in files if not (folder / url).exists()]
+
+
+def test_verdicts_csv_says_what_verdicts_json_says(smoke_tree, verdicts):
+    with open(smoke_tree / "reports/smoke/verdicts.csv", newline="") as stream:
+        rows = {row["id"]: row for row in csv.DictReader(stream)}
+    assert rows.keys() == verdicts.keys()
+    for name, claim in verdicts.items():
+        row, measured = rows[name], claim["measured"] or {}
+        assert (row["status"], row["reason"]) == tuple(claim["verdict"].values())
+        for key in ("mean", "half", "sd", "gap"):
+            value = measured.get(key)
+            assert row[key] == ("" if value is None else str(value)), (name, key)
+
+
+def test_figures_show_something(smoke_tree, books):
+    made = {file.stem: file for file in (smoke_tree / "results/smoke/figures").glob("*.png")}
+    at_other_scales = {"poisson_mlp_choices"} - made.keys()  # has no runs of its own at smoke
+    wanted = {figure["id"] for book in books for figure in book.figures}
+    assert made.keys() == wanted - at_other_scales
+    for name, file in made.items():
+        picture = matplotlib.image.imread(file)[..., :3]
+        assert min(picture.shape[:2]) > 300, name
+        ink = (picture.min(axis=2) < 0.95).mean()
+        assert 0.01 < ink < 0.9, (name, ink)
+        assert len(np.unique((picture * 15).astype(int).reshape(-1, 3), axis=0)) > 8, name
+
+
+@pytest.mark.parametrize("experiment", ["poisson_mlp/grad_clip", "snn_mnist/cure_all"])
+def test_the_same_seed_gives_the_same_numbers_bit_for_bit(smoke_tree, tmp_path, experiment):
+    source, name = experiment.split("/")
+    first = smoke_tree / "results/smoke" / experiment / "seed=1"
+    was = json.loads((first / "metrics.json").read_text())
+    smoke_tree.run(
+        "python", "-m", was["module"], "--data", "data/mnist/manifest.json",
+        "--settings", json.dumps(was["settings"]), "--source", source, "--experiment", name,
+        "--scale", "smoke", "--seed", 1, "--device", "cpu",
+        "--metrics", tmp_path / "metrics.json", "--arrays", tmp_path / "arrays.npz",
+    )  # fmt: skip
+    now = json.loads((tmp_path / "metrics.json").read_text())
+    for part in ("metrics", "series"):
+        assert without_times(now[part]) == without_times(was[part])
+    assert len(without_times(now["metrics"])) > 10
+    with np.load(first / "arrays.npz") as a, np.load(tmp_path / "arrays.npz") as b:
+        assert sorted(a.files) == sorted(b.files)
+        assert all(np.array_equal(a[key], b[key]) for key in a.files)
+
+
+def without_times(numbers):
+    return {name: value for name, value in numbers.items() if "_cpu_s" not in name}
+
+
+def test_another_seed_gives_other_numbers(smoke_tree):
+    for experiment in ("poisson_mlp/grad_clip", "snn_mnist/cure_all"):
+        pair = [
+            without_times(json.loads((smoke_tree / "results/smoke" / experiment / seed /
+                                      "metrics.json").read_text())["metrics"])
+            for seed in ("seed=0", "seed=1")
+        ]  # fmt: skip
+        assert pair[0] != pair[1]
+
+
+def test_a_second_call_runs_nothing(smoke_tree):
+    before = {path: path.stat().st_mtime_ns for path in results(smoke_tree)}
+    done = smoke_tree.snakemake()
+    assert "Nothing to be done" in done.stdout + done.stderr
+    assert before == {path: path.stat().st_mtime_ns for path in results(smoke_tree)}
+
+
+def test_a_dry_run_of_the_finished_tree_answers_in_five_seconds(smoke_tree):
+    times = []
+    for _ in range(2):  # the better of two: other jobs may share the machine
+        start = time.perf_counter()
+        done = smoke_tree.snakemake("--dry-run")
+        times.append(time.perf_counter() - start)
+    assert "Nothing to be done" in done.stdout + done.stderr
+    assert min(times) < 5, times
+
+
+def test_an_edited_template_is_in_the_report_within_twenty_seconds(copied_tree):
+    template = copied_tree / "src/respike/report/templates/comparison.html.j2"
+    template.write_text(template.read_text().replace("</body>", "<p>a new line</p></body>"))
+    start = time.perf_counter()
+    done = copied_tree.snakemake()
+    assert time.perf_counter() - start < 20
+    assert "a new line" in (copied_tree / "reports/smoke/comparison.html").read_text()
+    assert ran(done) == {"report"}
+
+
+def ran(done):
+    """Return the rules of a call's table of jobs, without the rule `all`."""
+    table = re.search(r"job +count\n[- ]+\n(.*?)\ntotal ", done.stdout + done.stderr, re.S)[1]
+    return {line.split()[0] for line in table.splitlines()} - {"all"}
+
+
+def test_snakemakes_own_report_holds_captions_and_categories(smoke_tree, tmp_path):
+    smoke_tree.snakemake("--report", tmp_path / "report.zip")
+    with zipfile.ZipFile(tmp_path / "report.zip") as archive:
+        names = archive.namelist()
+        pages = "".join(archive.read(name).decode() for name in names if name.endswith(".html"))
+    figures = sorted((smoke_tree / "results/smoke/figures").glob("*.png"))
+    for file in [*figures, smoke_tree / "reports/smoke/comparison.html"]:
+        assert any(name.endswith(f"/{file.name}") for name in names), file.name
+    for category in ("poisson_mlp", "snn_mnist", "report"):
+        assert re.search(rf'"{category}"', pages), category
+    assert "poisson_mlp_fig_a" in pages
+    assert "drawn from the results that the rule takes" in pages  # a caption

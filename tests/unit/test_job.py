@@ -1,0 +1,166 @@
+"""What an experiment does at its ends: settings in, one valid result out, errors in one line."""
+
+import dataclasses
+import json
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from respike import job, provenance
+from respike.experiments import ann_mlp, poisson_mlp_encode
+
+
+@dataclass(frozen=True)
+class Settings:
+    epochs: int
+    beta: float
+    reset: str
+    hidden: tuple[int, ...]
+    grad_clip: float | None
+    detached: bool
+
+
+GOOD = {
+    "epochs": 2, "beta": 0.9, "reset": "zero", "hidden": [3, 4], "grad_clip": None,
+    "detached": True,
+}  # fmt: skip
+
+
+def read(**changes):
+    return job.read_settings(json.dumps({**GOOD, **changes}), Settings)
+
+
+def test_good_settings_are_read():
+    assert read() == Settings(2, 0.9, "zero", (3, 4), None, True)
+    assert read(beta=1).beta == 1 and read(grad_clip=0.5).grad_clip == 0.5
+    assert read(hidden=[]).hidden == ()
+
+
+def test_missing_and_unknown_settings_are_all_named():
+    given = {**GOOD, "bta": 0.9}
+    del given["beta"], given["reset"]
+    with pytest.raises(job.SettingsError) as error:
+        job.read_settings(json.dumps(given), Settings)
+    assert str(error.value) == (
+        "beta: missing; bta: not a setting of this experiment; reset: missing"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"epochs": 2.5}, "epochs: found 2.5, allowed: int"),
+        ({"epochs": True}, "epochs: found True, allowed: int"),
+        ({"beta": "0.9"}, "beta: found '0.9', allowed: float"),
+        ({"beta": False}, "beta: found False"),
+        ({"beta": None}, "beta: found None"),
+        ({"reset": 1}, "reset: found 1, allowed: str"),
+        ({"hidden": 3}, "hidden: found 3"),
+        ({"hidden": [3, "4"]}, "hidden: found"),
+        ({"grad_clip": "1"}, r"grad_clip: found '1', allowed: float \| None"),
+        ({"detached": 1}, "detached: found 1, allowed: bool"),
+    ],
+)
+def test_wrong_types_are_named(change, says):
+    with pytest.raises(job.SettingsError, match=says):
+        read(**change)
+
+
+ENCODE = {"n_images": 3, "num_steps": 4, "n_test": 10, "steps_curve": [1, 5]}
+ANN = {
+    "n_train": 40, "n_test": 20, "hidden": [8], "optimiser": "adam", "lr": 0.01, "batch_size": 10,
+    "epochs": 1, "tests_per_epoch": 1,
+}  # fmt: skip
+
+
+@pytest.fixture
+def start(monkeypatch, tmp_path, small_mnist_folder, threads):
+    """Return a function that runs one experiment through `job.main` and gives its status."""
+
+    def run(module, settings, *options, data=None):
+        arguments = {
+            "data": data or small_mnist_folder / "manifest.json",
+            "settings": json.dumps(settings),
+            "source": "toy_source",
+            "experiment": "toy",
+            "scale": "smoke",
+            "seed": 3,
+            "metrics": tmp_path / "out" / "metrics.json",
+            "arrays": tmp_path / "out" / "arrays.npz",
+        }
+        words = [str(w) for k, v in arguments.items() for w in (f"--{k}", v)]
+        monkeypatch.setattr(sys, "argv", ["experiment", *words, *options])
+        return job.main(module.run, module.Settings, uses_device=module is ann_mlp)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("module", "settings"), [(poisson_mlp_encode, ENCODE), (ann_mlp, ANN)], ids=["encode", "ann"]
+)
+def test_a_result_is_valid_and_current(start, tmp_path, small_mnist_folder, module, settings):
+    assert start(module, settings, "--device", "cpu", "--protocol", "as_coded") == 0
+    result = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert provenance.problems(result) == []
+    assert result["settings"] == settings and result["seed"] == 3
+    assert result["module"] == module.__name__ and result["protocol"] == "as_coded"
+    assert result["device"] == "cpu" and result["data_kind"] == "synthetic"
+    manifest = json.loads((small_mnist_folder / "manifest.json").read_text())
+    assert result["data_sha256"] == {k: v["sha256"] for k, v in manifest["files"].items()}
+    assert result["metrics"] and result["wall_s"] >= 0
+    with np.load(tmp_path / "out" / "arrays.npz") as arrays:
+        assert arrays.files
+    assert len(list((tmp_path / "out").iterdir())) == 2  # no temporary file is left
+
+
+def test_equal_seeds_give_equal_numbers(start, tmp_path):
+    found = []
+    for _ in range(2):
+        assert start(ann_mlp, ANN, "--device", "cpu") == 0
+        metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())["metrics"]
+        found.append({k: v for k, v in metrics.items() if "cpu_s" not in k})
+    assert found[0] == found[1]
+
+
+def test_a_digest_that_is_not_current_is_a_problem(start, tmp_path):
+    start(poisson_mlp_encode, ENCODE)
+    result = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    found = provenance.problems({**result, "code": "0" * 16})
+    assert any("was 0000000000000000" in problem for problem in found)
+
+
+def one_line(capsys):
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_cuda_without_a_gpu_is_one_line(start, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert start(ann_mlp, ANN, "--device", "cuda") == 1
+    assert one_line(capsys).startswith("toy_source toy seed 3: error: device: cuda was asked for")
+    assert not (tmp_path / "out").exists()
+    assert job.device_name("auto") == "cpu"
+
+
+def test_wrong_settings_and_missing_data_are_one_line(start, capsys, tmp_path):
+    assert start(poisson_mlp_encode, {**ENCODE, "n_imges": 3}) == 1
+    assert "n_imges: not a setting" in one_line(capsys)
+    assert start(poisson_mlp_encode, ENCODE, data=tmp_path / "none" / "manifest.json") == 1
+    assert "no such file" in one_line(capsys)
+
+
+def test_a_setting_that_the_experiment_refuses_is_one_line(start, capsys):
+    from respike.experiments import poisson_mlp_train
+
+    settings = dict.fromkeys(
+        ("n_val", "n_test", "n_hidden", "num_steps", "epochs", "batch_size"), 1
+    )
+    settings |= dict.fromkeys(
+        ("v_thresh", "beta", "lr", "surrogate_alpha", "target_rate", "w_std"), 1.0
+    )
+    settings |= {"n_train": 50_001, "error": "count", "grad_clip": None, "surrogate_clip": 10.0}
+    assert settings.keys() == {f.name for f in dataclasses.fields(poisson_mlp_train.Settings)}
+    assert start(poisson_mlp_train, settings) == 1
+    assert "n_train: found 50001, allowed: at most 50000" in one_line(capsys)

@@ -1,0 +1,108 @@
+"""What a user types: `respike`, `make`, and Snakemake with a mistake in the configuration."""
+
+import re
+
+import pytest
+
+pytestmark = pytest.mark.smoke
+
+
+def test_help_names_every_command(smoke_tree):
+    shown = smoke_tree.run("respike", "--help").stdout
+    for name in ("config", "check", "claims", "report", "digest", "fetch", "bench"):
+        assert re.search(rf"^ +{name} ", shown, re.M), name
+
+
+def test_config_lists_what_the_tree_holds(smoke_tree):
+    lines = smoke_tree.run("respike", "config", "--scale", "smoke").stdout.splitlines()
+    listed = {tuple(line.split()[:3]) for line in lines}
+    made = {(folder.parent.name, folder.name, str(len(list(folder.glob("seed=*")))))
+            for folder in (smoke_tree / "results/smoke").glob("*/*")
+            if list(folder.glob("seed=*"))}  # fmt: skip
+    assert listed == made
+
+
+def test_config_shows_one_experiment(smoke_tree):
+    shown = smoke_tree.run("respike", "config", "poisson_mlp", "no_grad_clip").stdout
+    assert re.search(r"grad_clip +null", shown) and re.search(r"v_thresh +0.5", shown)
+
+
+def test_check_finds_every_result_current(smoke_tree):
+    shown = smoke_tree.run("respike", "check", "--scale", "smoke").stdout
+    count = len(list((smoke_tree / "results/smoke").glob("*/*/seed=*/metrics.json")))
+    assert f"{count} of {count} present, 0 left over" in shown
+    assert "every result that is present is current" in shown
+
+
+def test_check_names_a_result_of_other_code(smoke_tree):
+    with smoke_tree.unchanged("src/respike/energy.py"):
+        path = smoke_tree / "src/respike/energy.py"
+        path.write_text(path.read_text() + "EXTRA = 1\n")
+        shown = smoke_tree.run("respike", "check", "--scale", "smoke", status=1).stdout
+    assert "results/smoke/poisson_mlp/train/seed=0/metrics.json: code of " in shown
+    assert "encode" not in shown  # does not import it
+
+
+def test_claims_lists_all_with_their_status(smoke_tree):
+    lines = smoke_tree.run("respike", "claims", "--scale", "smoke").stdout.splitlines()
+    text = "".join(path.read_text() for path in (smoke_tree / "workflow/claims").glob("*.yaml"))
+    ids = re.findall(r"^ *(?:- |)id: (\w+\.\w+)$", text, re.M)
+    assert [line.split()[1] for line in lines] and {line.split()[1] for line in lines} == set(ids)
+    statuses = {line.split()[0] for line in lines}
+    assert statuses <= {"reduced", "not_run", "not_comparable", "source_error"}
+
+
+def test_digest_names_modules_and_packages(smoke_tree):
+    shown = smoke_tree.run("respike", "digest", "respike.experiments.snn_mnist_train").stdout
+    for line in ("  respike.lif", "  respike.events", "  respike.lif_gpu"):
+        assert line in shown.splitlines()
+    assert re.search(r"^  numba==\d", shown, re.M) and "respike.job" not in shown
+
+
+def test_report_says_where_it_is_and_counts(smoke_tree):
+    shown = smoke_tree.run("respike", "report", "--scale", "smoke").stdout
+    assert str(smoke_tree / "reports/smoke/comparison.html") in shown
+    assert re.search(r"\d+ reduced", shown)
+    none = smoke_tree.run("respike", "report", "--scale", "paper", status=1).stderr
+    assert none.strip() == "no report at scale paper yet: make report"
+
+
+def test_make_help_names_every_target(smoke_tree):
+    makefile = (smoke_tree / "Makefile").read_text()
+    targets = re.search(r"^\.PHONY: (.*)", makefile, re.M)[1].split()
+    for shown in (smoke_tree.run("make").stdout, smoke_tree.run("make", "help").stdout):
+        assert [line.split()[1] for line in shown.splitlines() if "make " in line] == targets
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("    train: # Step 3\n      settings:\n        n_train:",
+         "    train: # Step 3\n      settings:\n        n_trian:",
+         "sources.poisson_mlp.train.settings.n_trian: unknown key; did you mean n_train?"),
+        ("scale: default", "scale: defualt", "found 'defualt' (text); did you mean default?"),
+        ("num_steps: 50\n", "num_steps: -1\n", "num_steps: found -1, allowed is at least 1"),
+        ("num_steps: 50\n", "num_steps: many\n", "num_steps: found 'many' (text)"),
+        ("smoke: [0, 1]\n", "smoke: []\n", "seeds.smoke: found an empty list"),
+        ("smoke: [0, 1]\n", "smoke: [0, 0]\n", "seeds.smoke: 0 is given twice"),
+        ("scale: default", "scale: default\nscale: smoke", "scale"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_the_configuration_stops_with_one_clear_line(smoke_tree, old, new, says):
+    with smoke_tree.unchanged("config.yaml"):
+        path = smoke_tree / "config.yaml"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+        done = smoke_tree.run("snakemake", "--dry-run", status=1)
+    shown = done.stdout + done.stderr
+    assert "Traceback" not in shown
+    [line] = [line for line in shown.splitlines() if line.startswith("config.yaml:")]
+    assert re.match(r"config\.yaml:\d+: ", line) and says in line
+    assert len(shown.splitlines()) <= 4, shown
+
+
+def test_a_mistake_on_the_command_line_says_so(smoke_tree):
+    done = smoke_tree.run("snakemake", "--dry-run", "--config", "scal=smoke", status=1)
+    shown = done.stdout + done.stderr
+    assert "command line" in shown and "did you mean scale?" in shown and "Traceback" not in shown
