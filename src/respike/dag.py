@@ -125,6 +125,7 @@ def job_params(config: dict, source: str, module: str, uses_gpu: bool = False) -
     """
     return {
         "module": module,
+        "scale": config["scale"],
         "settings": lambda wildcards: settings_json(config, source, wildcards.experiment),
         "protocol": lambda wildcards: experiment(config, source, wildcards.experiment).protocol,
         "code": code_digest(module),

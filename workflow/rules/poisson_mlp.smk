@@ -25,7 +25,7 @@ rule poisson_mlp_train:
     shell:
         "python -m {params.module}"
         " --data {input.data:q} --settings {params.settings:q} --source poisson_mlp"
-        " --experiment {wildcards.experiment} --protocol {params.protocol} --scale {SCALE}"
+        " --experiment {wildcards.experiment} --protocol {params.protocol} --scale {params.scale}"
         " --seed {wildcards.seed} --threads {threads} --device {params.device}"
         " --metrics {output.metrics:q} --arrays {output.arrays:q} 2>&1 | tee {log:q}"
 

@@ -20,13 +20,14 @@ rule judge:
         mem_mb=1500,
         runtime="10m",
     params:
+        scale=SCALE,
         config=dag.canonical_json(config),
         code=code_digest("respike.report.collect"),
         schemas=dag.file_digest("workflow/schemas/claims.schema.yaml"),
     message:
         "judging the claims"
     shell:
-        "python -m respike.report.collect --scale {SCALE} --config {params.config:q}"
+        "python -m respike.report.collect --scale {params.scale} --config {params.config:q}"
         " --ledgers {input.ledgers:q} --out {output.verdicts:q} --runs {output.runs:q}"
         " 2>&1 | tee {log:q}"
 
@@ -66,11 +67,11 @@ rule report:
     params:
         code=code_digest("respike.report.render"),
         templates=dag.folder_digest("src/respike/report/templates"),
-        figures=FIGURES,
+        figures=lambda wc, input: Path(input.figures[0]).parent.as_posix(),
         benchmarks=lambda wc, input: (
             f"--benchmarks {input.benchmarks}" if input.benchmarks else ""
         ),
-        out=REPORTS,
+        out=subpath(output.html, parent=True),
     message:
         "report: {output.html}"
     shell:

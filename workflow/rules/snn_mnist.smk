@@ -27,7 +27,7 @@ rule snn_mnist_train:
     shell:
         "python -m {params.module}"
         " --data {input.data:q} --settings {params.settings:q} --source snn_mnist"
-        " --experiment {wildcards.experiment} --protocol {params.protocol} --scale {SCALE}"
+        " --experiment {wildcards.experiment} --protocol {params.protocol} --scale {params.scale}"
         " --seed {wildcards.seed} --threads {threads} --device {params.device}"
         " --metrics {output.metrics:q} --arrays {output.arrays:q} 2>&1 | tee {log:q}"
 
