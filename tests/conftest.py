@@ -115,6 +115,14 @@ class Tree:
         rows = [line.split("\t") for line in lines]
         return {row[0] for row in rows if row[-1] == "update pending"}
 
+    def copy(self, root: Path) -> "Tree":
+        """Return a copy, times included; the data are shared."""
+        shutil.copytree(
+            self.root, root, ignore=lambda folder, _: {"data"} if folder == str(self.root) else {}
+        )
+        shutil.copytree(self / "data", root / "data", copy_function=os.link)
+        return Tree(root)
+
     @contextlib.contextmanager
     def unchanged(self, *paths):
         """Put files back at the end, with their times; a file that was not there is removed."""
@@ -127,7 +135,7 @@ class Tree:
             for path, kept in before.items():
                 if kept is None:
                     path.unlink(missing_ok=True)
-                elif path.read_bytes() != kept[0] or path.stat().st_mtime_ns != kept[1].st_mtime_ns:
+                else:
                     path.write_bytes(kept[0])
                     os.utime(path, ns=(kept[1].st_atime_ns, kept[1].st_mtime_ns))
 
@@ -163,8 +171,4 @@ def smoke_tree(tmp_path_factory, mnist_folder):
 @pytest.fixture
 def copied_tree(smoke_tree, tmp_path):
     """Return a copy of the finished smoke tree that a test may change; the data are shared."""
-    copy = tmp_path / "respike"
-    shutil.copytree(smoke_tree.root, copy, ignore=lambda folder, names: {"data"} & {*names}
-                    if Path(folder) == smoke_tree.root else set())  # fmt: skip
-    shutil.copytree(smoke_tree / "data", copy / "data", copy_function=os.link)
-    return Tree(copy)
+    return smoke_tree.copy(tmp_path / "respike")

@@ -128,7 +128,10 @@ def main(argv: list[str] | None = None) -> int:
         "--out", type=Path, help="default: reports/benchmarks.csv, with --quick nothing is written"
     )
     parser.add_argument("--rounds", type=int, default=15, help="default: 15")
-    parser.add_argument("--threads", type=int, default=2, help="of both sides; default: 2")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    parser.add_argument(
+        "--threads", type=int, default=min(2, cores), help="of both sides; default: 2"
+    )
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto",
         help="auto: the CPU, and the GPU too if there is one",
@@ -136,7 +139,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--case", default="", help="only cases whose name holds this text")
     parser.add_argument("--quick", action="store_true", help="one short round each, as a check")
     options = parser.parse_args(argv)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if options.rounds < 1 or not 1 <= options.threads <= cores:
         parser.error(f"--rounds must be at least 1 and --threads 1 to {cores}")
     from respike.data import fetch, mnist

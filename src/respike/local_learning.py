@@ -52,6 +52,15 @@ def _surrogate(v, v_thresh, alpha, limit, h, exponent):
         h[i] = alpha * e / ((one + e) * (one + e))
 
 
+@njit(cache=True, fastmath={"reassoc", "nsz"})
+def _dot(row, spk):
+    """Return the sum of row over the spikes; the compiler may reorder it (and so vectorise)."""
+    total = np.float32(0.0)
+    for h in range(row.shape[0]):
+        total += row[h] * spk[h]
+    return total
+
+
 @njit(cache=True)
 def _forward(words, w1, w2, beta, v_thresh, v1, s1, v2, s2, base, listed, n_listed):
     """Run one sample; v1 and v2 get the potentials before reset, s1 and s2 the spikes.
@@ -78,10 +87,8 @@ def _forward(words, w1, w2, beta, v_thresh, v1, s1, v2, s2, base, listed, n_list
             out[:] = zero
         for h in range(n_hidden):
             s[h] = one if v[h] >= v_thresh else zero
-        for h in range(n_hidden):
-            if s[h] > zero:
-                for o in range(n_out):
-                    out[o] += w2[o, h]
+        for o in range(n_out):
+            out[o] += _dot(w2[o], s)
         for o in range(n_out):
             out_s[o] = one if out[o] >= v_thresh else zero
 

@@ -67,6 +67,7 @@ def test_the_report_says_smoke_and_has_a_row_for_every_claim(smoke_tree, books, 
     text = (smoke_tree / "reports/smoke" / name).read_text()
     assert "Smoke run: not a replication." in text
     plain = re.sub(r"\\(.)", r"\1", html.unescape(re.sub(r"<[^>]+>", "", text)))
+    plain = plain.replace("\u00a0", " ")
     for book in books:
         for claim in book.claims:
             assert claim["id"] in plain, claim["id"]
@@ -109,10 +110,11 @@ def test_figures_show_something(smoke_tree, books):
     assert made.keys() == wanted - at_other_scales
     for name, file in made.items():
         picture = matplotlib.image.imread(file)[..., :3]
-        assert min(picture.shape[:2]) > 300, name
+        assert min(picture.shape[:2]) > 250, name
         ink = (picture.min(axis=2) < 0.95).mean()
         assert 0.01 < ink < 0.9, (name, ink)
-        assert len(np.unique((picture * 15).astype(int).reshape(-1, 3), axis=0)) > 8, name
+        colours = (picture[::3, ::3] * 15).astype(int) @ [256, 16, 1]
+        assert len(np.unique(colours)) > 8, name
 
 
 @pytest.mark.parametrize("experiment", ["poisson_mlp/grad_clip", "snn_mnist/cure_all"])

@@ -137,7 +137,7 @@ def test_a_current_changes_no_earlier_step_and_no_other_neuron(reset):
     changed[12, 2, 3] += 5
     before, after = lif_layer(cur, lif), lif_layer(changed, lif)
     different = (before != after).nonzero()
-    assert different[:, 0].min() == 12
+    assert len(different) > 0 and different[:, 0].min() >= 12
     assert (different[:, 1:] == torch.tensor([2, 3])).all()
     # And the gradient by a current comes from no earlier spike.
     cur.requires_grad_()

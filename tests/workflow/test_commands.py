@@ -71,7 +71,9 @@ def test_make_help_names_every_target(smoke_tree):
     makefile = (smoke_tree / "Makefile").read_text()
     targets = re.search(r"^\.PHONY: (.*)", makefile, re.M)[1].split()
     for shown in (smoke_tree.run("make").stdout, smoke_tree.run("make", "help").stdout):
-        assert [line.split()[1] for line in shown.splitlines() if "make " in line] == targets
+        assert [
+            line.split()[1] for line in shown.splitlines() if line.startswith("  make ")
+        ] == targets
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,7 @@ def test_a_mistake_in_the_configuration_stops_with_one_clear_line(smoke_tree, ol
     assert "Traceback" not in shown
     [line] = [line for line in shown.splitlines() if line.startswith("config.yaml:")]
     assert re.match(r"config\.yaml:\d+: ", line) and says in line
-    assert len(shown.splitlines()) <= 4, shown
+    assert len(shown.splitlines()) <= 6, shown
 
 
 def test_a_mistake_on_the_command_line_says_so(smoke_tree):

@@ -285,7 +285,7 @@ def clipping(runs: Runs) -> plt.Figure:
     figure, axes = plt.subplots(1, 4, figsize=(13, 3.6))
     for k, (kind, with_clip, without) in enumerate(
         (
-            ("averaged over time", "grad_clip", "no_grad_clip"),
+            ("averaged over time", "optimum", "no_grad_clip"),
             ("summed over time", "summed_clip", "summed_no_clip"),
         )
     ):

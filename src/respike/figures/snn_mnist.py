@@ -188,6 +188,7 @@ def cited(runs: Runs) -> plt.Figure:
 
 CHOICES = {
     "init": "initialisation",
+    "num_steps": "U8 time steps T",
     "hidden": "U1 hidden neurons",
     "beta": "U2 beta",
     "slope": "U4 slope",
