@@ -38,5 +38,5 @@ lock:  ## remake requirements.lock from pyproject.toml (needs uv)
 	  --no-emit-index-url --no-header --no-annotate -o requirements.lock
 
 clean:  ## remove caches, logs and smoke runs; data, results, reports and .venv stay
-	@rm -rf logs results/smoke reports/smoke .pytest_cache .ruff_cache build
+	@rm -rf logs results/smoke reports/smoke .pytest_cache .ruff_cache .cache build
 	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,14 +6,14 @@ import torch
 from snntorch import spikegen, surrogate
 
 from respike.bench import Case
-from respike.encoding import encode, stream_key
+from respike.encoding import encode, stream_key, unpack
 from respike.lif import Lif, SpikingMlp
 
 SIZES, NUM_STEPS, BATCH, BETA = (784, 250, 10), 50, 128, 0.95
 
 
 class Stock(torch.nn.Module):
-    """snnTorch step by step; also draws its input spikes step by step."""
+    """snnTorch step by step."""
 
     def __init__(self):
         super().__init__()
@@ -22,12 +22,15 @@ class Stock(torch.nn.Module):
         self.lif1 = snntorch.Leaky(BETA, spike_grad=spike_grad)
         self.lif2 = snntorch.Leaky(BETA, spike_grad=spike_grad)
 
-    def forward(self, x):
-        """Return spike counts (batch, 10) for intensities (batch, 784) in [0, 1]."""
+    def forward(self, x, spikes=None):
+        """Return spike counts (batch, 10) for intensities (batch, 784) in [0, 1].
+
+        Spikes (num_steps, batch, 784) may be given; else each step draws its own.
+        """
         mem1, mem2 = self.lif1.init_leaky(), self.lif2.init_leaky()
         record = []
-        for _ in range(NUM_STEPS):
-            spk_in = (torch.rand_like(x) < x).float()
+        for t in range(NUM_STEPS):
+            spk_in = (torch.rand_like(x) < x).float() if spikes is None else spikes[t]
             spk1, mem1 = self.lif1(self.fc1(spk_in), mem1)
             spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
             record.append(spk2)
@@ -69,8 +72,14 @@ def cases(data, device, threads):
 
         return step
 
+    words = encode(images, index, NUM_STEPS, key)
+    spikes = torch.from_numpy(unpack(words, NUM_STEPS)).float().to(device)
+
     def ours_counts():
         return net(encode(images, index, NUM_STEPS, key), NUM_STEPS)[-1].sum(dim=0)
+
+    def ours_counts_of_given():
+        return net(words, NUM_STEPS)[-1].sum(dim=0)
 
     def without_grad(counts):
         def forward():
@@ -81,7 +90,7 @@ def cases(data, device, threads):
         return forward
 
     rows = NUM_STEPS * BATCH
-    spk_in = (torch.rand(rows, 784, device=device) < x.repeat(NUM_STEPS, 1)).float()
+    spk_in = spikes.reshape(rows, 784)
     spk1, delta1 = torch.rand(rows, 250, device=device), torch.rand(rows, 250, device=device)
     delta2, w1, w2 = (torch.rand(s, device=device) for s in ((rows, 10), (784, 250), (250, 10)))
 
@@ -115,6 +124,11 @@ def cases(data, device, threads):
     if device == "cpu":
         dense += "; ours sums events instead and may be below it"
     common = {"unit": "ms per batch", "device": device, "threads": threads}
+    one_thread = Case(  # the stock loop may be quicker so: its steps are small
+        "snn_mnist training step, one thread", ours=trainer(net, ours_counts),
+        peer=trainer(stock, lambda: stock(x)), floor=all_products,
+        note=f"784-250-10, T=50, batch 128, Adam, encoding included; {dense}", **common | {"threads": 1},
+    )  # fmt: skip
     return [
         Case(
             "snn_mnist training step", ours=trainer(net, ours_counts),
@@ -122,10 +136,16 @@ def cases(data, device, threads):
             note=f"784-250-10, T=50, batch 128, Adam, encoding included; {dense}", **common,
         ),
         Case(
+            "snn_mnist training step, spikes given", ours=trainer(net, ours_counts_of_given),
+            peer=trainer(stock, lambda: stock(x, spikes)), floor=all_products,
+            note=f"the same without encoding; {dense}", **common,
+        ),
+        Case(
             "snn_mnist forward", ours=without_grad(ours_counts),
             peer=without_grad(lambda: stock(x)), floor=forward_products,
-            note=f"the same without gradient; {dense}", **common,
+            note=f"encoding included, no gradient; {dense}", **common,
         ),
+        *([one_thread] if device == "cpu" and threads > 1 else []),
         Case(
             "rate encoding", ours=ours_rate, peer=rate,
             note="T=50, batch 128; peer: snntorch.spikegen.rate, float spikes; ours: bit masks"

@@ -97,7 +97,7 @@ def as_csv(rows: list[dict]) -> str:
 def shown(found: dict[str, str]) -> str:
     """Return one line for the terminal."""
     line = (
-        f"{found['case']:26} {found['device']:5.5} ours {found['ours']:>7} peer {found['peer']:>7} "
+        f"{found['case']:38} {found['device']:5.5} ours {found['ours']:>7} peer {found['peer']:>7} "
         f"{found['unit']:13} {found['ratio']}x ({found['ratio_low']} to {found['ratio_high']})"
     )
     if found["floor"]:
@@ -141,6 +141,10 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if options.rounds < 1 or not 1 <= options.threads <= cores:
         parser.error(f"--rounds must be at least 1 and --threads 1 to {cores}")
+    # Numba and torch bring an OpenMP runtime each. By default the idle threads of one spin for
+    # milliseconds on the cores that the other needs, and on a busy machine a step takes many times
+    # as long, the peer's most of all. It must be set before either is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from respike.data import fetch, mnist
     from respike.job import SettingsError, device_name, set_threads
 

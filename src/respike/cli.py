@@ -184,6 +184,15 @@ def _report(options: argparse.Namespace) -> int:
     if not page.exists() or verdicts is None:
         print(f"no report at scale {config['scale']} yet: make report", file=sys.stderr)
         return 1
+    # Snakemake judges by its own records, which a fresh clone with results carried over lacks.
+    from respike import dag
+    from respike.report import collect
+
+    try:
+        collect.read_runs(dag.wanted(config), config["scale"], Path.cwd())
+    except collect.RefusedError as error:
+        print(f"{page} is older than its results:\n{error}", file=sys.stderr)
+        return 1
     counts = Counter(row["verdict"]["status"] for row in verdicts.values())
     print(", ".join(f"{count} {status}" for status, count in counts.most_common()))
     print(page.resolve())

@@ -6,6 +6,7 @@ Imports little (a dry run must be quick). The configuration is one that
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -87,6 +88,37 @@ def experiments(config: dict, source: str) -> dict[str, Experiment]:
     return found
 
 
+def at_scale(config: dict) -> dict:
+    """Return the part of the configuration that says which results are wanted at its scale.
+
+    A setting of another scale, the device and the folders are left out: they change no verdict.
+    """
+    scale = config["scale"]
+
+    def cut(body: dict) -> dict:
+        kept = {
+            key: body[key] for key in ("extends", "protocol", "only", "settings") if key in body
+        }
+        for key in ("scales", "seeds"):
+            if scale in body.get(key, {}):
+                kept[key] = {scale: body[key][scale]}
+        if "vary" in body:
+            kept["vary"] = {
+                setting: {scale: values[scale]} if scale in values else {}
+                for setting, values in body["vary"].items()
+            }
+        return kept
+
+    return {
+        "scale": scale,
+        "seeds": {scale: config["seeds"][scale]},
+        "sources": {
+            source: {entry: cut(body) for entry, body in entries.items()}
+            for source, entries in config["sources"].items()
+        },
+    }
+
+
 def variant_name(entry: str, value: Any) -> str:
     """Return the name of one value of a varied entry, as sweep_v_thresh_0.5."""
     return f"{entry}_{value if isinstance(value, str) else json.dumps(value)}"
@@ -139,12 +171,18 @@ def ledger_of(source: str) -> Path:
     return Path("workflow", "claims", f"{source}.yaml")
 
 
+@functools.cache
+def _ledger(source: str) -> dict:
+    # Asked for once per figure while the DAG is built; one build sees one state of the file.
+    return strict_yaml.load(ledger_of(source))[0]
+
+
 def figures(config: dict, source: str) -> dict[str, list[str]]:
     """Return figure id -> results that it is drawn from (metrics and arrays), from the ledger.
 
     A figure none of whose experiments exist at this scale is left out.
     """
-    ledger, _ = strict_yaml.load(ledger_of(source))
+    ledger = _ledger(source)
     found = {}
     for figure in ledger.get("figures", []):
         metrics = [
@@ -161,7 +199,7 @@ def figures(config: dict, source: str) -> dict[str, list[str]]:
 
 def published_json(source: str) -> str:
     """Return claim id -> published value or range as JSON: what figures mark."""
-    ledger, _ = strict_yaml.load(ledger_of(source))
+    ledger = _ledger(source)
     keys = ("value", "low", "high")
     return canonical_json(
         {

@@ -11,7 +11,8 @@ bit t of word t // 64 is the spike at step t, 8 bytes for 64 steps of one pixel.
 import math
 
 import numpy as np
-from numba import njit, prange, uint64
+
+from respike.compiled import njit, prange, uint64
 
 WORD_STEPS = 64
 

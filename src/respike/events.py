@@ -7,7 +7,8 @@ depend on the number of threads.
 """
 
 import numpy as np
-from numba import njit, uint64
+
+from respike.compiled import njit, uint64
 
 _DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)  # its 64 windows of 6 bits all differ
 

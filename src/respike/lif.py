@@ -21,8 +21,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numba import njit, prange
 
+from respike.compiled import njit, prange
 from respike.events import add_input, add_weight_grad
 
 SURROGATES = ("fast_sigmoid", "sigmoid", "arctan")

@@ -16,8 +16,8 @@ network in plain NumPy; tests hold the two together.
 import math
 
 import numpy as np
-from numba import njit
 
+from respike.compiled import njit
 from respike.events import add_input, add_weight_grad
 
 ERRORS = ("per_step", "count")  # U6: which reading of the error, see the ledger

@@ -131,6 +131,18 @@ def code_digest(module: str, src: Path = SRC) -> str:
     return _short("\n".join(f"{name} {_scan(file).digest}" for name, file in closure.items()))
 
 
+def compiled_digest(src: Path = SRC) -> str:
+    """Return 16 hex digits over all modules that compile functions, with all that they import."""
+    compiled = f"{PACKAGE}.compiled"
+    using = [
+        name
+        for file in sorted(src.joinpath(PACKAGE).rglob("*.py"))
+        if compiled in _scan(file).imports
+        and (name := ".".join(file.relative_to(src).with_suffix("").parts)) != compiled
+    ]
+    return _short("\n".join(f"{name} {code_digest(name, src)}" for name in using))
+
+
 def third_party(module: str, src: Path = SRC) -> list[str]:
     """Return the distributions that the closure of `module` imports, sorted."""
     files = import_closure(module, src).values()

@@ -26,12 +26,7 @@ EXPERIMENTS = {
 }
 
 # Experiments that a claim or figure names and that exist at scale paper only.
-PAPER_ONLY: set[str] = set()
-
-# Claims that cannot get a verdict at a scale, on purpose.
-TOO_FEW_SEEDS = {
-    ("default", "snn_mnist.accuracy_t50"): "one seed: shown beside T = 25, judged at scale paper",
-}
+PAPER_ONLY = {"train_t50"}
 
 # The claims that were found in each document when it was read.
 KEYS = {
@@ -90,8 +85,8 @@ def matches(scale, source, pattern):
 
 @pytest.mark.parametrize(("source", "claim"), claims())
 def test_budget_and_axis_of_a_claim_are_settings_of_its_runs(source, claim):
-    runs = [EXPERIMENTS["default", source][name] for pattern in ledger.experiments(claim)
-            for name in matches("default", source, pattern)]  # fmt: skip
+    runs = [EXPERIMENTS["paper", source][name] for pattern in ledger.experiments(claim)
+            for name in matches("paper", source, pattern)]  # fmt: skip
     for key in claim.get("budget", {}):  # an ANN beside the network has no time steps
         assert any(key in run.settings for run in runs), key
     if claim["measure"]["kind"] == "rank_correlation":
@@ -101,8 +96,6 @@ def test_budget_and_axis_of_a_claim_are_settings_of_its_runs(source, claim):
 @pytest.mark.parametrize("scale", ["default", "paper"])
 @pytest.mark.parametrize(("source", "claim"), claims())
 def test_a_claim_has_as_many_seeds_as_its_rule_asks_for(source, claim, scale):
-    if (scale, claim["id"]) in TOO_FEW_SEEDS:
-        pytest.skip(TOO_FEW_SEEDS[scale, claim["id"]])
     for pattern in ledger.experiments(claim):
         for name in matches(scale, source, pattern):
             seeds = EXPERIMENTS[scale, source][name].seeds
@@ -139,8 +132,8 @@ def test_every_metric_of_a_claim_is_reported_by_its_module(smoke_tree, source, c
     for part in parts:
         patterns = [part.get("experiment"), part.get("experiments"), *part.get("rivals", [])]
         for pattern in filter(None, patterns):
-            for name in matches("default", source, pattern):
-                experiment = EXPERIMENTS["default", source][name]
+            for name in matches("paper", source, pattern):
+                experiment = EXPERIMENTS["paper", source][name]
                 for metrics in reported(smoke_tree, source, experiment.root).values():
                     assert is_made(part["metric"], metrics, experiment.settings), (
                         name, part["metric"], sorted(metrics)

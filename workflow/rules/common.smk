@@ -1,7 +1,7 @@
 # Names that every rule file uses. Functions live in src/respike/dag.py, where tests reach them.
 from respike import dag
 from respike.data.registry import content_digest
-from respike.provenance import code_digest
+from respike.provenance import code_digest, pins_digest
 
 SCALE = config["scale"]
 DATA = config["data"]["folder"]

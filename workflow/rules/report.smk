@@ -21,8 +21,9 @@ rule judge:
         runtime="10m",
     params:
         scale=SCALE,
-        config=dag.canonical_json(config),
+        config=dag.canonical_json(dag.at_scale(config)),
         code=code_digest("respike.report.collect"),
+        pins=pins_digest("respike.report.collect"),
         schemas=dag.file_digest("workflow/schemas/claims.schema.yaml"),
     message:
         "judging the claims"
@@ -66,6 +67,7 @@ rule report:
         runtime="10m",
     params:
         code=code_digest("respike.report.render"),
+        pins=pins_digest("respike.report.render"),
         templates=dag.folder_digest("src/respike/report/templates"),
         figures=lambda wc, input: Path(input.figures[0]).parent.as_posix(),
         benchmarks=lambda wc, input: (
