@@ -125,9 +125,10 @@ def cases(data, device, threads):
         dense += "; ours sums events instead and may be below it"
     common = {"unit": "ms per batch", "device": device, "threads": threads}
     one_thread = Case(  # the stock loop may be quicker so: its steps are small
-        "snn_mnist training step, one thread", ours=trainer(net, ours_counts),
+        "snn_mnist training step (one thread)", ours=trainer(net, ours_counts),
         peer=trainer(stock, lambda: stock(x)), floor=all_products,
-        note=f"784-250-10, T=50, batch 128, Adam, encoding included; {dense}", **common | {"threads": 1},
+        note=f"784-250-10, T=50, batch 128, Adam, encoding included; {dense}",
+        **common | {"threads": 1},
     )  # fmt: skip
     return [
         Case(
@@ -136,7 +137,7 @@ def cases(data, device, threads):
             note=f"784-250-10, T=50, batch 128, Adam, encoding included; {dense}", **common,
         ),
         Case(
-            "snn_mnist training step, spikes given", ours=trainer(net, ours_counts_of_given),
+            "snn_mnist training step (spikes given)", ours=trainer(net, ours_counts_of_given),
             peer=trainer(stock, lambda: stock(x, spikes)), floor=all_products,
             note=f"the same without encoding; {dense}", **common,
         ),

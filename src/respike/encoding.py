@@ -4,7 +4,8 @@ Sources: poisson-mlp-report.md, Step 1; snn-mnist-readme.md, section 1. At every
 intensity k (0..255) fires with probability k / 255.
 
 Each draw is a hash of (seed, stream, image index, pixel, step). It does not depend on the batch
-size, on the order of the images or on the number of threads. Spike trains are kept as bit masks:
+size, on the order of the images or on the number of threads; trains of up to 64 steps are beginnings
+of each other. Spike trains are kept as bit masks:
 bit t of word t // 64 is the spike at step t, 8 bytes for 64 steps of one pixel.
 """
 
@@ -104,12 +105,15 @@ def encode(images: np.ndarray, image_index: np.ndarray, num_steps: int, key) -> 
     Raises
     ------
     ValueError
-        If `images` is not a uint8 matrix or `num_steps` is not positive.
+        If `images` is not a uint8 matrix, `image_index` has another length, or `num_steps` is not
+        positive.
     """
     if images.dtype != np.uint8 or images.ndim != 2:
         raise ValueError(
             f"images must be uint8 (batch, n_pixels), got {images.dtype} {images.shape}"
         )
+    if len(image_index) != len(images):
+        raise ValueError(f"image_index has {len(image_index)} entries for {len(images)} images")
     if num_steps < 1:
         raise ValueError(f"num_steps must be at least 1, got {num_steps}")
     words = np.empty((*images.shape, n_words(num_steps)), np.uint64)

@@ -2,7 +2,8 @@
 
 Every program advances a block of neurons through all steps, with the membrane potential in
 registers. `TRITON_INTERPRET=1` runs the same kernels on the CPU, which is how machines without a
-GPU test them.
+GPU test them. Multiply and add are kept apart (`enable_fp_fusion=False`): fused, they round
+differently from the CPU and can flip a spike.
 """
 
 import numpy as np
@@ -12,7 +13,7 @@ import triton.language as tl
 
 from respike.encoding import WORD_STEPS
 
-BLOCK = 256  # neurons per program: 8 a thread at 1 warp's width of 32
+BLOCK = 256  # neurons per program: 2 a thread at Triton's default of 4 warps
 
 
 @triton.jit
@@ -77,7 +78,16 @@ class _LifLayerGpu(torch.autograd.Function):
         beta, v_thresh, reset, *_ = lif.numbers()
         size = cur[0].numel()
         _forward[(triton.cdiv(size, BLOCK),)](
-            cur, mem, spk, size, cur.shape[0], float(beta), float(v_thresh), reset, BLOCK
+            cur,
+            mem,
+            spk,
+            size,
+            cur.shape[0],
+            float(beta),
+            float(v_thresh),
+            reset,
+            BLOCK,
+            enable_fp_fusion=False,
         )
         ctx.save_for_backward(mem)
         ctx.lif = lif
@@ -92,6 +102,7 @@ class _LifLayerGpu(torch.autograd.Function):
         _backward[(triton.cdiv(size, BLOCK),)](
             grad.contiguous(), mem, delta, size, mem.shape[0],
             float(beta), float(v_thresh), float(slope), reset, detached, kind, BLOCK,
+            enable_fp_fusion=False,
         )  # fmt: skip
         return delta, None
 

@@ -16,7 +16,7 @@ from respike import strict_yaml
 from respike.strict_yaml import Key
 
 SCHEMA = Path(__file__).parents[3] / "workflow" / "schemas" / "claims.schema.yaml"
-DEFAULT_MIN_RUNS = {"random": 5, "figure": 5, "qualitative": 5, "deterministic": 1}
+DEFAULT_MIN_RUNS = {"random": 3, "figure": 3, "qualitative": 3, "deterministic": 1}
 
 
 class LedgerError(ValueError):
