@@ -4,9 +4,9 @@ Sources: poisson-mlp-report.md, Step 1; snn-mnist-readme.md, section 1. At every
 intensity k (0..255) fires with probability k / 255.
 
 Each draw is a hash of (seed, stream, image index, pixel, step). It does not depend on the batch
-size, on the order of the images or on the number of threads; trains of up to 64 steps are beginnings
-of each other. Spike trains are kept as bit masks:
-bit t of word t // 64 is the spike at step t, 8 bytes for 64 steps of one pixel.
+size, on the order of the images or on the number of threads; trains of 64 steps or fewer are
+beginnings of one another. Spike trains are kept as bit masks: bit t of word t // 64 is the spike
+at step t, 8 bytes for 64 steps of one pixel.
 """
 
 import math

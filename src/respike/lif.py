@@ -27,7 +27,8 @@ from respike.events import add_input, add_weight_grad
 
 SURROGATES = ("fast_sigmoid", "sigmoid", "arctan")
 RESETS = ("subtract", "zero")
-GRAD_GROUPS = 4  # partial weight gradients; a constant, so that sums do not depend on threads
+WIDE = 64  # outputs from which sums over spikes beat a dense product (measured, benchmark)
+GRAD_GROUPS = 2  # partial weight gradients; a constant, so that sums do not depend on threads
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,43 @@ def _input_backward(words, grad, mem, grad_w, grad_b, beta, v_thresh, reset, det
             add_weight_grad(words[b], delta, grad_w[g], grad_b[g], total, row_sum)
 
 
+@njit(parallel=True, cache=True)
+def _spikes_times(spk, weight_t, bias, out):
+    """Set out[r] to bias plus the sum of the weight rows of the neurons that spike in row r.
+
+    spk float32 (rows, n_in) of 0 and 1, weight_t float32 (n_in, n), bias float32 (n,), out float32
+    (rows, n).
+    """
+    for r in prange(spk.shape[0]):
+        s, o = spk[r], out[r]
+        for k in range(o.shape[0]):
+            o[k] = bias[k]
+        for i in range(s.shape[0]):
+            if s[i] != np.float32(0.0):
+                row = weight_t[i]
+                for k in range(o.shape[0]):
+                    o[k] += row[k]
+
+
+@njit(parallel=True, cache=True)
+def _spikes_outer(spk, delta, grad):
+    """Set the sum over g of grad[g, i] to the sum of delta[r] over the rows r in which i spikes.
+
+    spk float32 (rows, n_in), delta float32 (rows, n), grad float32 (groups, n_in, n); each group
+    takes its share of the rows.
+    """
+    groups, rows = grad.shape[0], spk.shape[0]
+    for g in prange(groups):
+        grad[g] = np.float32(0.0)
+        for r in range(g * rows // groups, (g + 1) * rows // groups):
+            s, d = spk[r], delta[r]
+            for i in range(s.shape[0]):
+                if s[i] != np.float32(0.0):
+                    out = grad[g, i]
+                    for k in range(d.shape[0]):
+                        out[k] += d[k]
+
+
 class _LifLayer(torch.autograd.Function):
     @staticmethod
     def forward(ctx, cur, lif):
@@ -208,7 +246,7 @@ class _InputLayer(torch.autograd.Function):
     def forward(ctx, weight_t, bias, words, num_steps, lif):
         batch, n = words.shape[0], weight_t.shape[1]
         mem, spk = torch.empty(num_steps, batch, n), torch.empty(num_steps, batch, n)
-        groups = min(batch, 4 * GRAD_GROUPS)  # no sum runs across groups here
+        groups = min(batch, 16)  # no sum runs across groups here
         _input_forward(
             words, weight_t.detach().numpy(), bias.detach().numpy(), mem.numpy(), spk.numpy(),
             groups, *lif.numbers()[:3],
@@ -227,6 +265,37 @@ class _InputLayer(torch.autograd.Function):
             ctx.words, grad.contiguous().numpy(), mem.numpy(), grad_w, grad_b, *ctx.lif.numbers()
         )
         return torch.from_numpy(grad_w).sum(0), torch.from_numpy(grad_b).sum(0), None, None, None
+
+
+class _SpikeLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, spk, weight, bias):
+        rows = spk.reshape(-1, spk.shape[-1])
+        out = torch.empty(len(rows), len(weight))
+        weight_t = weight.detach().t().contiguous()
+        _spikes_times(rows.numpy(), weight_t.numpy(), bias.detach().numpy(), out.numpy())
+        ctx.save_for_backward(rows, weight)
+        return out.view(*spk.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx, grad):
+        rows, weight = ctx.saved_tensors
+        delta = grad.reshape(len(rows), -1)
+        grad_t = torch.empty(GRAD_GROUPS, rows.shape[1], delta.shape[1])
+        _spikes_outer(rows.numpy(), delta.numpy(), grad_t.numpy())
+        by_spk = (delta @ weight).view(*grad.shape[:-1], -1)
+        return by_spk, grad_t.sum(0).t(), delta.sum(0)
+
+
+def spike_linear(layer: torch.nn.Linear, spk: torch.Tensor) -> torch.Tensor:
+    """Return layer(spk) for spikes of 0 and 1, float32 (num_steps, batch, n_in).
+
+    On the CPU a wide layer costs what its spikes cost; below `WIDE` outputs a dense product is
+    as quick.
+    """
+    if spk.is_cuda or layer.out_features < WIDE:
+        return layer(spk)
+    return _SpikeLinear.apply(spk, layer.weight, layer.bias)
 
 
 def lif_layer(cur: torch.Tensor, lif: Lif) -> torch.Tensor:
@@ -308,5 +377,5 @@ class SpikingMlp(torch.nn.Module):
         """Return the spikes of every layer, each float32 (num_steps, batch, n)."""
         spikes = [input_layer(words, num_steps, self.weight_t, self.bias, self.lif)]
         for layer in self.rest:
-            spikes.append(lif_layer(layer(spikes[-1]), self.lif))
+            spikes.append(lif_layer(spike_linear(layer, spikes[-1]), self.lif))
         return spikes

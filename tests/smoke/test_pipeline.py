@@ -117,7 +117,7 @@ def test_figures_show_something(smoke_tree, books):
         assert len(np.unique(colours)) > 8, name
 
 
-@pytest.mark.parametrize("experiment", ["poisson_mlp/optimum", "snn_mnist/cure_all"])
+@pytest.mark.parametrize("experiment", ["poisson_mlp/optimum", "snn_mnist/cure_steps"])
 def test_the_same_seed_gives_the_same_numbers_bit_for_bit(smoke_tree, tmp_path, experiment):
     source, name = experiment.split("/")
     first = smoke_tree / "results/smoke" / experiment / "seed=1"
@@ -142,7 +142,7 @@ def without_times(numbers):
 
 
 def test_another_seed_gives_other_numbers(smoke_tree):
-    for experiment in ("poisson_mlp/optimum", "snn_mnist/cure_all"):
+    for experiment in ("poisson_mlp/optimum", "snn_mnist/cure_steps"):
         pair = [
             without_times(json.loads((smoke_tree / "results/smoke" / experiment / seed /
                                       "metrics.json").read_text())["metrics"])

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 
@@ -88,6 +89,44 @@ def test_two_entries_that_make_one_name_are_refused():
     entries = {**CONFIG["sources"]["net"], "sweep_beta_1": {}}
     with pytest.raises(ValueError, match="sweep_beta_1"):
         dag.experiments({**CONFIG, "sources": {"net": entries}}, "net")
+
+
+@pytest.mark.parametrize("scale", ["smoke", "default", "paper"])
+def test_the_cut_to_one_scale_wants_the_same_results(scale):
+    cut = dag.at_scale(at(scale))
+    assert dag.wanted(cut) == dag.wanted(at(scale))
+
+
+def test_another_scale_is_not_in_the_cut():
+    other = json.loads(json.dumps(CONFIG))
+    other["sources"]["net"]["train"]["scales"]["paper"]["epochs"] = 99
+    other["seeds"]["paper"] = [5]
+    other["device"] = "cuda"
+    assert dag.at_scale(other) == dag.at_scale(CONFIG)
+    other["sources"]["net"]["train"]["settings"]["n"] = 99
+    assert dag.at_scale(other) != dag.at_scale(CONFIG)
+
+
+def test_a_pattern_sends_each_experiment_to_the_rule_of_its_root():
+    names = re.compile(dag.pattern(CONFIG, "net", "train"))
+    assert all(names.fullmatch(name) for name in dag.experiments(CONFIG, "net"))
+    assert not names.fullmatch("sweep_beta_015")  # the dot is no wildcard
+    assert not re.compile(dag.pattern(CONFIG, "net", "ann")).fullmatch("")
+
+
+def test_folder_digest_is_of_names_and_contents(tmp_path):
+    (tmp_path / "a").write_text("1")
+    first = dag.folder_digest(tmp_path)
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert dag.folder_digest(tmp_path) != first
+    (tmp_path / "b").rename(tmp_path / "a")
+    assert dag.folder_digest(tmp_path) == first
+
+
+def test_an_optional_input_is_there_or_not(tmp_path):
+    assert dag.existing(tmp_path / "none") == []
+    (tmp_path / "one").touch()
+    assert dag.existing(tmp_path / "one") == [str(tmp_path / "one")]
 
 
 def test_file_digest_is_of_the_content(tmp_path):

@@ -18,7 +18,7 @@ import torch
 from snntorch import surrogate
 
 from respike.encoding import encode, stream_key, unpack
-from respike.lif import Lif, SpikingMlp, input_layer, lif_layer
+from respike.lif import WIDE, Lif, SpikingMlp, input_layer, lif_layer, spike_linear
 
 BY_SNNTORCH = {
     "fast_sigmoid": (surrogate.fast_sigmoid(slope=25), 25.0),
@@ -331,3 +331,21 @@ def test_triton_kernels_on_a_gpu():
         torch.testing.assert_close(
             a.grad, b.grad.cpu(), rtol=1e-4, atol=2e-6 * float(a.grad.abs().max())
         )
+
+
+def test_a_wide_layer_sums_over_spikes_exactly(threads):
+    rng = torch.Generator().manual_seed(0)
+    layer = torch.nn.Linear(60, WIDE)
+    with torch.no_grad():  # multiples of 2^-10: sums are exact in any order
+        layer.weight.copy_(torch.randint(-512, 512, layer.weight.shape, generator=rng) / 1024)
+        layer.bias.copy_(torch.randint(-512, 512, layer.bias.shape, generator=rng) / 1024)
+    spk = (torch.rand(5, 7, 60, generator=rng) < 0.2).float().requires_grad_()
+    weight = torch.randint(-512, 512, (5, 7, WIDE), generator=rng) / 1024
+    expected = layer(spk)
+    wanted = torch.autograd.grad((expected * weight).sum(), [spk, *layer.parameters()])
+    for count in (1, 2):
+        threads(count)
+        found = spike_linear(layer, spk)
+        assert torch.equal(found, expected)
+        grads = torch.autograd.grad((found * weight).sum(), [spk, *layer.parameters()])
+        assert all(torch.equal(a, b) for a, b in zip(grads, wanted, strict=True))

@@ -20,7 +20,7 @@ from respike.learning_curve import epochs_to, largest_drop
 from respike.lif import Lif, SpikingMlp
 
 STREAM_CURVE, STREAM_TEST = 1_000_000, 2_000_000  # random streams; epoch e uses stream e
-TEST_BATCH = 500
+TEST_BATCH = 100  # small enough for the caches
 
 
 @dataclass(frozen=True)
