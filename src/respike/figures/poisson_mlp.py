@@ -326,7 +326,7 @@ def cost(runs: Runs) -> plt.Figure:
         ax.set_xticks([0, 1], ["SNN", "ANN"])
         ax.set(ylabel="operations per image", title="operations")
         ax.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
-        ax.legend()
+        ax.legend(loc="upper right")
         ax = axes[2]
         ax.bar(0, np.mean(runs.values("train", "energy_snn_nj")), color=SNN)
         ax.bar(1, np.mean(runs.values("train", "energy_ann_nj")), color=ANN)
