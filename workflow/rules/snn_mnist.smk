@@ -1,3 +1,4 @@
+# priority: the longest jobs first; short ones fill the gaps at the end.
 rule snn_mnist_train:
     """Surrogate-gradient training through time and its variations, one seed."""
     input:
@@ -14,6 +15,7 @@ rule snn_mnist_train:
     conda:
         "../../environment.yml"
     threads: 1
+    priority: 10
     resources:
         mem_mb=3000,
         runtime="2h",
