@@ -12,10 +12,10 @@ rule snn_mnist_train:
         f"logs/{RESULTS}/snn_mnist/{{experiment}}/seed={{seed}}.benchmark.tsv"
     wildcard_constraints:
         experiment=dag.pattern(config, "snn_mnist", "train"),
+    priority: 10
     conda:
         "../../environment.yml"
     threads: 1
-    priority: 10
     resources:
         mem_mb=3000,
         runtime="2h",
