@@ -6,7 +6,7 @@ from respike.data.registry import content_digest
 from respike.provenance import code_digest, pins_digest
 
 # glibc's malloc in huge pages, and keeping what was freed: the arrays of a batch are made anew
-# thousands of times. Takes 15 to 35 % off the training time, and no number changes.
+# thousands of times. Measured on a job alone: 7 to 39 % less CPU time; no number changes.
 os.environ.setdefault(
     "GLIBC_TUNABLES",
     "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=1073741824"
