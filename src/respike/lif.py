@@ -27,7 +27,7 @@ from respike.events import add_input, add_weight_grad
 
 SURROGATES = ("fast_sigmoid", "sigmoid", "arctan")
 RESETS = ("subtract", "zero")
-WIDE = 64  # outputs from which sums over spikes beat a dense product (measured, benchmark)
+WIDE = 64  # outputs from which sums over spikes are used; a dense product is as quick below
 GRAD_GROUPS = 2  # partial weight gradients; a constant, so that sums do not depend on threads
 
 
