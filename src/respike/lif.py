@@ -27,7 +27,7 @@ from respike.events import add_input, add_weight_grad
 
 SURROGATES = ("fast_sigmoid", "sigmoid", "arctan")
 RESETS = ("subtract", "zero")
-WIDE = 64  # outputs from which sums over spikes are used; a dense product is as quick below
+WIDE = 64  # outputs from which a layer sums over spikes; chosen, not tuned
 GRAD_GROUPS = 2  # partial weight gradients; a constant, so that sums do not depend on threads
 
 
@@ -290,8 +290,7 @@ class _SpikeLinear(torch.autograd.Function):
 def spike_linear(layer: torch.nn.Linear, spk: torch.Tensor) -> torch.Tensor:
     """Return layer(spk) for spikes of 0 and 1, float32 (num_steps, batch, n_in).
 
-    On the CPU a wide layer costs what its spikes cost; below `WIDE` outputs a dense product is
-    as quick.
+    On the CPU a layer of `WIDE` outputs or more costs what its spikes cost; others are dense.
     """
     if spk.is_cuda or layer.out_features < WIDE:
         return layer(spk)
