@@ -56,10 +56,15 @@ def write_bytes(path: Path | str, content: bytes) -> None:
             temp.unlink(missing_ok=True)
             raise
     except OSError as error:
-        cure = _CURES.get(error.errno, "check the folder and try again")
-        failure = WriteError(f"cannot write {path}: {error.strerror or error} ({cure})")
-        failure.errno = error.errno
-        raise failure from error
+        raise write_error(path, error) from error
+
+
+def write_error(path: Path | str, error: OSError) -> WriteError:
+    """Return `error` as a WriteError that names the file and the cure."""
+    cure = _CURES.get(error.errno, "check the folder and try again")
+    failure = WriteError(f"cannot write {path}: {error.strerror or error} ({cure})")
+    failure.errno = error.errno
+    return failure
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from respike import files
 from respike.data import registry
-from respike.data.sources import Say, SourceError, label, read, size
+from respike.data.sources import Say, SourceError, is_page, label, read, size
 
 
 class FetchError(Exception):
@@ -93,8 +93,7 @@ def _fetch_missing(
 
 def _checked(name: str, raw: bytes, spec: dict) -> bytes:
     """Return the content of `raw`, unpacked if it is gzip, if it is what the registry says."""
-    head = raw[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if head.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+    if is_page(raw):
         raise SourceError(f"{name}: an HTML page instead of data (a login or error page?)")
     content = _gunzip(name, raw, spec["bytes"]) if raw[:2] == b"\x1f\x8b" else raw
     if len(content) < spec["bytes"]:

@@ -96,20 +96,31 @@ def _download(url: str, limit: int, say: Say) -> bytes:
             raise SourceError(
                 f"{sink.name}: connection lost after {size(len(sink.content))}"
             ) from error
-        if isinstance(error, requests.ConnectTimeout):
-            reason = f"no answer in {CONNECT_S} s"
-        elif isinstance(error, requests.ReadTimeout):
-            reason = f"no answer in {SILENCE_S} s"
-        elif isinstance(error, requests.exceptions.SSLError):
-            reason = "the server's certificate was not accepted"
-        elif "resolve" in str(error):
-            reason = "host name not found"
-        elif "refused" in str(error):
-            reason = "refused"
-        else:
-            reason = type(error).__name__
-        raise SourceError(f"no connection: {reason}") from error
+        raise SourceError(f"no connection: {connection_problem(error)}") from error
     return bytes(sink.content)
+
+
+def connection_problem(error: Exception) -> str:
+    """Say in a few words why `requests` got no answer."""
+    import requests
+
+    if isinstance(error, requests.ConnectTimeout):
+        return f"no answer in {CONNECT_S} s"
+    if isinstance(error, requests.ReadTimeout):
+        return f"no answer in {SILENCE_S} s"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "the server's certificate was not accepted"
+    if "resolve" in str(error):
+        return "host name not found"
+    if "refused" in str(error):
+        return "refused"
+    return type(error).__name__
+
+
+def is_page(head: bytes) -> bool:
+    """Say whether data that begin so are an HTML page, as of a login or an error."""
+    head = head[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return head.startswith((b"<!doctype", b"<html", b"<?xml", b"<head"))
 
 
 class _Sink:
