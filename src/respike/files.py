@@ -33,8 +33,10 @@ class WriteError(OSError):
     """A file could not be written; the message names the file and the cure."""
 
 
-def write_bytes(path: Path | str, content: bytes) -> None:
+def write_bytes(path: Path | str, content: bytes, sync: bool = True) -> None:
     """Write bytes to `path`, making its folder if need be.
+
+    Without `sync` it does not wait for the disk: only a crash of the machine makes a difference.
 
     Raises
     ------
@@ -49,8 +51,9 @@ def write_bytes(path: Path | str, content: bytes) -> None:
         try:
             with open(temp, "xb") as stream:
                 stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
+                if sync:
+                    stream.flush()
+                    os.fsync(stream.fileno())
             os.replace(temp, path)
         except BaseException:
             temp.unlink(missing_ok=True)

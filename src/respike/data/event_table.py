@@ -96,9 +96,8 @@ class TableWriter:
     def __enter__(self) -> "TableWriter":
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / "manifest.json").unlink(
-                missing_ok=True
-            )  # first: it vouches for the rest
+            # First, because it vouches for the rest.
+            (self.folder / "manifest.json").unlink(missing_ok=True)
             for split in SPLITS:
                 for part in PARTS:
                     (self.folder / f"{split}_{part}.npy").unlink(missing_ok=True)

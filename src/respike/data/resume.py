@@ -1,4 +1,4 @@
-"""Download of a large file: straight to the disk, resumed where it was interrupted, MD5 verified."""
+"""Download of a large file: straight to the disk, resumed after an interruption, MD5 verified."""
 
 import hashlib
 import re
@@ -70,12 +70,14 @@ def _receive(url: str, part: Path, say: Say, agent: str) -> None:
     headers = {"User-Agent": agent, "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
+    answered = False
     try:
         with requests.get(
             url, headers=headers, stream=True, timeout=(sources.CONNECT_S, sources.SILENCE_S)
         ) as answer:
             if have and answer.status_code == 416:  # nothing after what is here; the MD5 decides
                 return
+            answered = True
             if answer.status_code not in (200, 206):
                 raise SourceError(
                     f"{name}: the server answers {answer.status_code} {answer.reason}"
@@ -91,8 +93,8 @@ def _receive(url: str, part: Path, say: Say, agent: str) -> None:
             _write(answer, part, have, name, say)
     except requests.RequestException as error:
         # Some of these are OSError too: they must not pass for a failure of the disk.
-        now = part.stat().st_size if part.exists() else 0
-        if now:
+        if answered:
+            now = part.stat().st_size if part.exists() else 0
             raise SourceError(
                 f"{name}: connection lost after {size(now)} (kept: run again to go on)"
             ) from error
