@@ -52,6 +52,46 @@ def small_mnist_folder(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def real_recordings():
+    """Return the archive of real N-MNIST recordings; the project holds none, so it may be absent.
+
+    Whatever is tested with it is tested with constructed recordings too.
+    """
+    places = [ROOT.parent / "shared" / "data" / "nmnist-real-sample.zip"]
+    if given := os.environ.get("RESPIKE_NMNIST_SAMPLE"):
+        places.insert(0, Path(given))
+    for place in places:
+        if place.is_file():
+            return place
+    pytest.skip("no real N-MNIST recordings: RESPIKE_NMNIST_SAMPLE names no archive of them")
+
+
+@pytest.fixture(scope="session")
+def real_table(real_recordings, tmp_path_factory):
+    """Return the real N-MNIST recordings as a loaded event table."""
+    from respike.data import event_table, nmnist
+
+    folder = tmp_path_factory.mktemp("real_nmnist")
+    nmnist.from_local(folder, real_recordings, say=lambda line: None)
+    return event_table.load(folder)
+
+
+@pytest.fixture(scope="session")
+def made_recordings():
+    """Return packed recordings made at random: many ties, repeats, small and large sensors."""
+    from respike.data.nmnist_format import pack
+
+    rng, made = np.random.default_rng(3), []
+    for n in (1, 2, 5, 40, 300, 1000, 3000) * 4:
+        x_max, y_max = rng.integers(1, 35, 2)
+        last_us = rng.choice([n // 2 + 1, 9_000, 40_000, 320_000])
+        t = np.sort(rng.integers(0, last_us, n)) + rng.choice([0, 0, 7_000])
+        x, y = rng.integers(0, x_max, n), rng.integers(0, y_max, n)
+        made.append(pack(x, y, t, rng.integers(0, 2, n)))
+    return made
+
+
 @pytest.fixture
 def threads():
     """Return a function that sets the threads of numba and torch; both are put back at the end."""

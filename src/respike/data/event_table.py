@@ -49,9 +49,11 @@ class Recordings:
     def take(self, chosen) -> tuple[np.ndarray, np.ndarray]:
         """Return events and offsets (len(chosen) + 1,) of the chosen recordings, one after another.
 
-        A copy in memory, ready for respike.data.event_frames.
+        A copy in memory, ready for respike.data.event_frames. `chosen` are numbers from 0.
         """
-        chosen = np.asarray(chosen)
+        chosen = np.asarray(chosen, np.int64)
+        if (chosen < 0).any():
+            raise IndexError(f"recording {chosen.min()} of {len(self)}")
         offsets = np.zeros(len(chosen) + 1, np.int64)
         np.cumsum(self.offsets[chosen + 1] - self.offsets[chosen], out=offsets[1:])
         parts = [self.recording(i) for i in chosen]
