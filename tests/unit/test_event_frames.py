@@ -231,7 +231,10 @@ def test_inputs_stand_in_the_order_of_their_first_event():
 def test_bins_are_a_sparse_matrix_of_torch(made_recordings):
     bins = bin_events(*joined(made_recordings), 2_000, 20)
     matrix = torch.sparse_csr_tensor(
-        bins.starts, bins.inputs, bins.counts.astype("float32"), (20 * len(bins.n_frames), N_INPUTS),
+        bins.starts,
+        bins.inputs,
+        bins.counts.astype("float32"),
+        (20 * len(bins.n_frames), N_INPUTS),
         check_invariants=True,
     )
     weights = torch.rand(N_INPUTS, 3)

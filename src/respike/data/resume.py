@@ -9,7 +9,7 @@ from respike import files
 from respike.data import sources
 from respike.data.sources import Say, SourceError, size
 
-CHUNK = 2**18
+CHUNK = 2**16  # a lost connection loses less than this
 
 
 def download(url: str, path: Path, md5: str, say: Say, agent: str = "respike") -> None:
@@ -96,7 +96,7 @@ def _receive(url: str, part: Path, say: Say, agent: str) -> None:
         if answered:
             now = part.stat().st_size if part.exists() else 0
             raise SourceError(
-                f"{name}: connection lost after {size(now)} (kept: run again to go on)"
+                f"{name}: connection lost after {size(now)} (run again to go on from there)"
             ) from error
         raise SourceError(f"no connection: {sources.connection_problem(error)}") from error
 
