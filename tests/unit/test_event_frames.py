@@ -101,19 +101,25 @@ def test_denoise_of_recordings_that_end_up_empty(made_recordings):
     assert denoise(np.empty(0, np.uint32), np.array([0, 0]))[1].tolist() == [0, 0]
 
 
-def test_denoise_is_20_times_as_fast_as_tonic():
+def test_denoise_is_20_times_as_fast_as_tonic(threads):
+    threads(1)
     rng = np.random.default_rng(0)
     n = 4_000  # events of a recording
     fields = rng.integers(0, 34, (2, n)), np.sort(rng.integers(0, 308_000, n))
     events = pack(*fields[0], fields[1], rng.integers(0, 2, n))
     many, stock = joined([events] * 50), as_tonic(events)
+
+    def seconds(function):  # at best: other work on the machine only adds
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            function()
+            times.append(time.perf_counter() - start)
+        return min(times)
+
     denoise(*many)  # compiled
-    start = time.perf_counter()
-    denoise(*many)
-    ours = (time.perf_counter() - start) / 50
-    start = time.perf_counter()
-    Denoise(10_000)(stock)
-    assert time.perf_counter() - start > 20 * ours
+    ours = seconds(lambda: denoise(*many)) / 50
+    assert seconds(lambda: Denoise(10_000)(stock)) > 20 * ours
 
 
 # Time bins.
