@@ -197,7 +197,7 @@ def dense(bins, n, num_steps):
     found = np.zeros((n * num_steps, N_INPUTS), np.int64)
     for row in range(n * num_steps):
         entries = slice(bins.starts[row], bins.starts[row + 1])
-        assert len(set(bins.inputs[entries])) == len(bins.inputs[entries])  # merged
+        assert (np.diff(bins.inputs[entries]) > 0).all()  # sorted, repeats merged
         found[row, bins.inputs[entries]] = bins.counts[entries]
     return found.reshape(n, num_steps, 2, 34, 34)
 
@@ -223,15 +223,21 @@ def test_bins_of_made_recordings_are_padded_or_cut_frames(made_recordings, num_s
     assert_bins_are_tonic(made_recordings, 2_000, num_steps, start_us=0, end_us=100_000)
 
 
+def test_bins_of_long_windows(made_recordings):
+    bins = assert_bins_are_tonic(made_recordings, 200_000, 2)
+    assert np.diff(bins.starts).max() > 500
+
+
 def test_bins_of_real_recordings_are_padded_or_cut_frames(real_table):
     bins = assert_bins_are_tonic(some_real(real_table, every=25), 2_000, 150)
     assert 1 < bins.counts.max()
 
 
-def test_inputs_stand_in_the_order_of_their_first_event():
-    events = pack([7, 1, 7, 2], [0, 1, 0, 0], [10, 11, 12, 13], [1, 0, 1, 0])
-    bins = bin_events(events, np.array([0, 4]), 10, 1)
-    assert bins.inputs.tolist() == [1156 + 7, 34 + 1, 2] and bins.counts.tolist() == [2, 1, 1]
+def test_inputs_rise_within_a_step():
+    events = pack([7, 1, 7, 2, 0], [0, 1, 0, 0, 0], [10, 11, 12, 13, 20], [1, 0, 1, 0, 0])
+    bins = bin_events(events, np.array([0, 5]), 10, 2, end_us=30)
+    assert bins.inputs.tolist() == [2, 34 + 1, 1156 + 7, 0]
+    assert bins.counts.tolist() == [1, 1, 2, 1] and bins.starts.tolist() == [0, 3, 4]
 
 
 def test_bins_are_a_sparse_matrix_of_torch(made_recordings):
@@ -273,8 +279,10 @@ def test_damaged_events_lead_nowhere_outside():
     events = rng.integers(0, 2**32, 20_000, dtype=np.uint32)
     events[:100] = 2**32 - 1
     offsets = np.array([0, 100, 20_000])
-    for size in np.diff(denoise(events, offsets)[1]), bin_events(events, offsets, 10, 50).starts:
-        assert 0 <= size.min() <= size.max() <= 20_000
+    assert 0 <= np.diff(denoise(events, offsets)[1]).min()
+    bins = bin_events(events, offsets, 100_000, 6, start_us=0, end_us=600_000)
+    assert 0 <= np.diff(bins.starts).min() and bins.starts[-1] == len(bins.inputs) > 0
+    assert 0 <= bins.inputs.min() <= bins.inputs.max() < N_INPUTS
 
 
 @pytest.mark.parametrize("t_window", [0, -5, 2.5])

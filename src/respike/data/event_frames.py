@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from respike.compiled import njit, prange
+from respike.compiled import njit, prange, uint64
 from respike.data.nmnist_format import SIZE
+from respike.events import lowest_bit
 
 N_PIXELS = SIZE * SIZE
 N_INPUTS = 2 * N_PIXELS  # one for each pixel and polarity
@@ -27,10 +28,10 @@ class Bins(NamedTuple):
     """Binned recordings as a CSR matrix of n * num_steps rows and N_INPUTS columns.
 
     Row r * num_steps + s is time step s of recording r: its entries are starts[row] to
-    starts[row + 1]. Each input stands there once, in the order of its first event. Input
-    p * 1156 + y * 34 + x is the flat position in a frame (2, 34, 34). With
-    `torch.sparse_csr_tensor(starts, inputs, counts.astype("float32"))` the input current of all
-    steps is one product with the weights (2312, n_hidden).
+    starts[row + 1]. Inputs rise within a row, each stands there once. Input p * 1156 + y * 34 + x
+    is the flat position in a frame (2, 34, 34). With `torch.sparse_csr_tensor(starts, inputs,
+    counts.astype("float32"))` the input current of all steps is one product with the weights
+    (2312, n_hidden).
     """
 
     starts: np.ndarray  # (n * num_steps + 1,) int32
@@ -153,6 +154,7 @@ def _windows(events, offsets, t_window, start_us, end_us) -> tuple[np.ndarray, n
 # A pixel is addressed by the low 12 bits of an event, y << 6 | x: beside it are +-1 and +-64, and
 # beyond the sensor there are always free places. No content of a damaged table leads outside.
 _PLACES = 64 * 64
+_N_WORDS = N_INPUTS // 64 + 1
 
 
 @njit(cache=True, parallel=True)
@@ -187,35 +189,46 @@ def _bin(events, offsets, first_us, until, t_window, inputs, counts, row_ends, e
     """Write the entries of recording r to inputs[offsets[r]:]; row_ends[r, s] counts them."""
     for r in prange(len(entries)):
         start = offsets[r]
-        found = np.full(_PLACES * 2, -1, np.int64)  # last entry of an input
-        row, n, step = start, start, 0  # first entry of this step, next entry, this step
+        seen = np.zeros(_N_WORDS, np.uint64)  # which inputs had an event in this step, as bits
+        count = np.zeros(N_INPUTS, np.int16)
+        n, step = start, 0
         ends_us = first_us[r] + t_window
         for e in range(start, offsets[r + 1]):
-            event = events[e]
-            t = np.int64(event >> 13)
-            while t >= ends_us and step < until[r]:
-                row_ends[r, step] = n - start
-                row = n
-                step += 1
-                ends_us += t_window
+            t = np.int64(events[e] >> 13)
+            if t >= ends_us and step < until[r]:
+                n = _write_step(seen, count, inputs, counts, n)
+                while t >= ends_us and step < until[r]:
+                    row_ends[r, step] = n - start
+                    step += 1
+                    ends_us += t_window
             if step >= until[r]:
                 break
-            if t < first_us[r]:
-                continue
-            place = event & 0x1FFF
-            if found[place] >= row:
-                counts[found[place]] += 1
-                continue
-            found[place] = n
-            inputs[n] = (
-                N_PIXELS * np.int64(event >> 12 & 1)
-                + SIZE * np.int64(event >> 6 & 63)
-                + np.int64(event & 63)
+            i = (
+                N_PIXELS * np.int64(events[e] >> 12 & 1)
+                + SIZE * np.int64(events[e] >> 6 & 63)
+                + np.int64(events[e] & 63)
             )
-            counts[n] = 1
-            n += 1
+            if t >= first_us[r] and i < N_INPUTS:
+                seen[i >> 6] |= uint64(1) << uint64(i & 63)
+                count[i] += 1
+        n = _write_step(seen, count, inputs, counts, n)
         row_ends[r, step:] = n - start
         entries[r] = n - start
+
+
+@njit(cache=True)
+def _write_step(seen, count, inputs, counts, n):
+    """Append the inputs of a step to inputs[n:], forget them, return the new end."""
+    for w in range(_N_WORDS):
+        word = seen[w]
+        while word != uint64(0):
+            i = 64 * w + lowest_bit(word)
+            inputs[n], counts[n] = i, count[i]
+            count[i] = 0
+            n += 1
+            word &= word - uint64(1)
+        seen[w] = uint64(0)
+    return n
 
 
 @njit(cache=True, parallel=True)
