@@ -9,7 +9,7 @@ Which part of a recording is binned decides the number of frames. Three readings
   event, and a last window that the recording does not fill is dropped.
 - the first 100 ms, 100,000 / t_window frames (the document): `start_us=0, end_us=100_000`.
 - the first 100 ms as tonic's NMNIST cuts them (`first_saccade_only`): `cut` before all else, then
-  as for the whole recording. The last event comes before 100 ms, so it mostly makes one frame less.
+  as for the whole recording. It makes one to several frames less: events grow rare before 100 ms.
 """
 
 from typing import NamedTuple
