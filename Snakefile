@@ -11,6 +11,9 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/poisson_mlp.smk"
 include: "workflow/rules/snn_mnist.smk"
+include: "workflow/rules/nmnist.smk"
+include: "workflow/rules/nmnist_grid.smk"
+include: "workflow/rules/nmnist_emulator.smk"
 include: "workflow/rules/report.smk"
 
 

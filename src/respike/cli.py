@@ -89,6 +89,37 @@ def _parser() -> argparse.ArgumentParser:
     one = command("fetch", _fetch, "download and verify a data set")
     one.add_argument("dataset", help="name in workflow/datasets.yaml, as mnist")
     one.set_defaults(scale=None)
+    one = command(
+        "emulate-nmnist", _emulate, "write emulated N-MNIST recordings in the official layout"
+    )
+    one.add_argument(
+        "--images", required=True, type=Path, help="IDX file, as train-images-idx3-ubyte[.gz]"
+    )
+    one.add_argument(
+        "--labels", required=True, type=Path, help="IDX file, as train-labels-idx1-ubyte[.gz]"
+    )
+    one.add_argument(
+        "--indices", default=":", metavar="FIRST:END", help="which images, from 0; default: all"
+    )
+    one.add_argument(
+        "--seed", type=int, default=0, help="with the index it fixes all chance; default 0"
+    )
+    one.add_argument(
+        "--split", choices=("train", "test"), default="train", help="folder Train or Test"
+    )
+    one.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="auto (default) takes a GPU if there is one",
+    )
+    one.add_argument(
+        "--out",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="files go to DIR/NMNIST/Train/<digit>/<index + 1, five digits>.bin",
+    )
     command("bench", None, "time our code beside its peers: reports/benchmarks.csv")
     return parser
 
@@ -213,6 +244,12 @@ def _digest(options: argparse.Namespace) -> None:
     print(f"pins {provenance.pins_digest(options.module)}, from")
     for name in provenance.third_party(options.module):
         print(f"  {name}=={locked[name]}")
+
+
+def _emulate(options: argparse.Namespace) -> None:
+    from respike.data import emulate
+
+    emulate.run(options)
 
 
 def _fetch(options: argparse.Namespace) -> int:

@@ -41,7 +41,7 @@ def load(path: str | Path = "config.yaml", overrides: dict | None = None) -> dic
     overrides = overrides or {}
     config = _merged(config, overrides)
     check(config, path, lines, overrides)
-    return config
+    return dag.available(config)
 
 
 def read(overrides: dict, path: str | Path = "config.yaml") -> dict:

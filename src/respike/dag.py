@@ -88,6 +88,50 @@ def experiments(config: dict, source: str) -> dict[str, Experiment]:
     return found
 
 
+def available(config: dict) -> dict:
+    """Return the configuration without the entries whose data this machine lacks (`needs`).
+
+    Their claims are then not run, and the report says so.
+    """
+    missing = set() if real_recordings(config) else {"real_recordings"}
+    sources = {
+        source: {e: body for e, body in entries.items() if body.get("needs") not in missing}
+        for source, entries in config["sources"].items()
+    }
+    return {**config, "sources": sources}
+
+
+def real_recordings(config: dict) -> str | None:
+    """Return the manifest of real N-MNIST recordings that a rule makes; None if there are none."""
+    data = config["data"]
+    if Path(data.get("nmnist_real") or "").exists() and data.get("nmnist_real"):
+        return f"{data['folder']}/nmnist_real/manifest.json"
+    return official_recordings(config) if data.get("nmnist") == "official" else None
+
+
+def official_recordings(config: dict) -> str:
+    """Return the manifest of the official N-MNIST recordings, whether it is there or not."""
+    return f"{config['data']['folder']}/nmnist_official/manifest.json"
+
+
+def given_recordings(config: dict) -> list[str]:
+    """Return the manifest that the recordings in use are taken from; none if they are emulated.
+
+    With `auto` the official ones are tried, but not for a smoke run: 1.1 GB to download.
+    """
+    wanted, real = config["data"]["nmnist"], real_recordings(config)
+    if wanted == "official" or (wanted == "auto" and config["scale"] != "smoke"):
+        return [official_recordings(config)]
+    if wanted == "local":
+        if real is None:
+            raise UnknownName(
+                "data.nmnist in config.yaml is local: set data.nmnist_real to the archive or "
+                f"folder of recordings (now {config['data'].get('nmnist_real')!r}, not found)"
+            )
+        return [real]
+    return []
+
+
 def at_scale(config: dict) -> dict:
     """Return the part of the configuration that says which results are wanted at its scale.
 
@@ -97,7 +141,9 @@ def at_scale(config: dict) -> dict:
 
     def cut(body: dict) -> dict:
         kept = {
-            key: body[key] for key in ("extends", "protocol", "only", "settings") if key in body
+            key: body[key]
+            for key in ("extends", "protocol", "only", "needs", "settings")
+            if key in body
         }
         for key in ("scales", "seeds"):
             if scale in body.get(key, {}):

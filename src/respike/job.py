@@ -24,6 +24,7 @@ class Result:
     metrics: dict[str, float]  # one number per name; fractions, not per cent
     series: dict[str, list[float]] = field(default_factory=dict)  # curves
     arrays: dict[str, object] = field(default_factory=dict)  # per-image predictions, pictures
+    data_kind: str = ""  # where it is not that of the data set, as when the run makes its own
 
 
 class SettingsError(ValueError):
@@ -74,16 +75,22 @@ def device_name(wanted: str) -> str:
     return "cpu"
 
 
-def main(run: Callable, settings_class: type, uses_device: bool = False) -> int:
-    """Run one experiment for the seeds given and write one result each; return the exit status.
+def main(
+    run: Callable,
+    settings_class: type,
+    uses_device: bool = False,
+    load: Callable | None = None,
+) -> int:
+    """Run one experiment for the seed given and write its result; return the exit status.
 
-    `run(settings, mnist, seed, progress)` gives a Result; with `uses_device` it also takes
-    `device`.
+    `run(settings, data, seed, progress)` gives a Result; with `uses_device` it also takes
+    `device`. `data` is what `load` makes of the manifests of --data (one for each argument), with
+    the fields `sha256` and `kind`; it is MNIST where no `load` is given.
     """
     module = sys.modules[run.__module__]
     name = module.__spec__.name  # `__main__` hides the name under `python -m`
     parser = argparse.ArgumentParser(prog=f"python -m {name}", description=module.__doc__)
-    parser.add_argument("--data", required=True, help="manifest.json of the data set")
+    parser.add_argument("--data", required=True, nargs="+", help="manifest.json of each data set")
     parser.add_argument("--settings", required=True, help="settings as JSON")
     parser.add_argument("--source", required=True)
     parser.add_argument("--experiment", required=True)
@@ -97,14 +104,14 @@ def main(run: Callable, settings_class: type, uses_device: bool = False) -> int:
     args = parser.parse_args()
     label = f"{args.source} {args.experiment} seed {args.seed}"
     try:
-        _run_and_write(run, settings_class, uses_device, name, args, label)
+        _run_and_write(run, settings_class, uses_device, load, name, args, label)
     except (SettingsError, OSError, ValueError) as error:
         print(f"{label}: error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _run_and_write(run, settings_class, uses_device, module_name, args, label) -> None:
+def _run_and_write(run, settings_class, uses_device, load, module_name, args, label) -> None:
     from respike import files, provenance
     from respike.data import mnist
     from respike.progress import Progress
@@ -113,7 +120,7 @@ def _run_and_write(run, settings_class, uses_device, module_name, args, label) -
     settings = read_settings(args.settings, settings_class)
     device = device_name(args.device) if uses_device else "cpu"
     try:
-        data = mnist.load(args.data)
+        data = (load or mnist.load)(*args.data)
     except mnist.DataError as error:
         raise SettingsError(str(error)) from None
     made_from = provenance.record(module_name)  # before the run: an edit during it must show
@@ -133,7 +140,7 @@ def _run_and_write(run, settings_class, uses_device, module_name, args, label) -
             "seed": args.seed,
             "settings": dataclasses.asdict(settings),
             "data_sha256": data.sha256,
-            "data_kind": data.kind,
+            "data_kind": result.data_kind or data.kind,
             "device": _device_label(device),
             "threads": args.threads,
             "started": started.isoformat(timespec="seconds"),

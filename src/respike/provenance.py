@@ -126,9 +126,18 @@ def _short(text: str) -> str:
 
 
 def code_digest(module: str, src: Path = SRC) -> str:
-    """Return 16 hex digits over the logic of `module` and of all it imports from this package."""
+    """Return 16 hex digits over the logic of `module` and of all it imports from this package.
+
+    A JSON file beside a module, of the same name, holds its fitted parameters and counts too.
+    """
     closure = import_closure(module, src)
-    return _short("\n".join(f"{name} {_scan(file).digest}" for name, file in closure.items()))
+    parameters = [file.with_suffix(".json") for file in closure.values()]
+    texts = [json.loads(file.read_bytes()) for file in parameters if file.is_file()]
+    return _short("\n".join([_logic(closure), *(json.dumps(t, sort_keys=True) for t in texts)]))
+
+
+def _logic(closure: dict[str, Path]) -> str:
+    return "\n".join(f"{name} {_scan(file).digest}" for name, file in closure.items())
 
 
 def compiled_digest(src: Path = SRC) -> str:
@@ -140,7 +149,8 @@ def compiled_digest(src: Path = SRC) -> str:
         if compiled in _scan(file).imports
         and (name := ".".join(file.relative_to(src).with_suffix("").parts)) != compiled
     ]
-    return _short("\n".join(f"{name} {code_digest(name, src)}" for name in using))
+    digests = (_short(_logic(import_closure(name, src))) for name in using)
+    return _short("\n".join(f"{name} {one}" for name, one in zip(using, digests, strict=True)))
 
 
 def third_party(module: str, src: Path = SRC) -> list[str]:

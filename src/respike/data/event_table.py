@@ -22,6 +22,7 @@ from respike.data import nmnist_format
 
 SPLITS = ("train", "test")
 KINDS = ("official", "local", "emulated")
+UNREACHABLE = "unreachable"
 PARTS = {"events": "<u4", "offsets": "<i8", "labels": "|u1", "index": "<i4"}
 
 
@@ -235,6 +236,20 @@ def load(folder: Path | str, verify: bool = False) -> EventTable:
         split: _read(folder, split, entry, verify) for split, entry in manifest["splits"].items()
     }
     return EventTable(manifest["kind"], manifest["description"], manifest["source"], splits)
+
+
+def write_unreachable(folder: Path, reason: str) -> None:
+    """Write down, in place of a table, that its recordings cannot be had from here."""
+    manifest = {"dataset": "nmnist", "kind": UNREACHABLE, "description": reason}
+    files.write_json(folder / "manifest.json", manifest)
+
+
+def is_unreachable(manifest: Path | str) -> bool:
+    """Say whether a manifest only says that its recordings cannot be had."""
+    try:
+        return json.loads(Path(manifest).read_text(encoding="utf-8"))["kind"] == UNREACHABLE
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # `load` says what is wrong with it
 
 
 def _manifest(folder: Path) -> dict:

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from respike import files
-from respike.data import nmnist_format, resume
+from respike.data import event_table, nmnist_format, resume
 from respike.data.event_table import EventTable, TableError, TableWriter
 from respike.data.nmnist_archive import HALVES, Archive, Member, add_to
 from respike.data.sources import Say, SourceError
@@ -44,7 +44,7 @@ def from_official(out: Path, archives: Path, say: Say = print) -> None:
         try:
             resume.download(url, archives / name, md5, say, USER_AGENT)
         except SourceError as error:
-            raise SourceError(
+            raise type(error)(
                 f"{error}. What to do: put {' and '.join(named)} into {archives}, connect to the "
                 "network and run again, or give recordings of your own with --local"
             ) from error
@@ -197,6 +197,10 @@ def main(arguments: list[str] | None = None) -> int:
         "--archives", type=Path, metavar="FOLDER",
         help="where the official archives are or go to; default: OUT/archives",
     )  # fmt: skip
+    parser.add_argument(
+        "--if-reachable", action="store_true",
+        help="where the official archives cannot be had, write down why in place of a table",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
     if bool(options.local) == options.official:
         parser.error("give either --local PATH or --official")
@@ -209,6 +213,12 @@ def main(arguments: list[str] | None = None) -> int:
             from_official(options.out, options.archives or options.out / "archives", say)
         else:
             from_local(options.out, Path(options.local).expanduser(), say)
+    except resume.Unreachable as error:
+        if not options.if_reachable:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        event_table.write_unreachable(options.out, str(error))
+        say(f"nmnist: the official recordings cannot be had: {error}")
     except (SourceError, nmnist_format.RecordingError, TableError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -12,6 +12,10 @@ from respike.data.sources import Say, SourceError, size
 CHUNK = 2**16  # a lost connection loses less than this
 
 
+class Unreachable(SourceError):
+    """There is no way to the server from here, or it does not give the file."""
+
+
 def download(url: str, path: Path, md5: str, say: Say, agent: str = "respike") -> None:
     """Bring what `url` holds to `path`, if it is not there yet.
 
@@ -79,7 +83,7 @@ def _receive(url: str, part: Path, say: Say, agent: str) -> None:
                 return
             answered = True
             if answer.status_code not in (200, 206):
-                raise SourceError(
+                raise Unreachable(
                     f"{name}: the server answers {answer.status_code} {answer.reason}"
                 )
             if answer.status_code == 206:
@@ -98,7 +102,7 @@ def _receive(url: str, part: Path, say: Say, agent: str) -> None:
             raise SourceError(
                 f"{name}: connection lost after {size(now)} (run again to go on from there)"
             ) from error
-        raise SourceError(f"no connection: {sources.connection_problem(error)}") from error
+        raise Unreachable(f"no connection: {sources.connection_problem(error)}") from error
 
 
 def _write(answer, part: Path, have: int, name: str, say: Say) -> None:
@@ -110,7 +114,7 @@ def _write(answer, part: Path, have: int, name: str, say: Say) -> None:
             if have == 0 and sources.is_page(chunk):
                 stream.close()
                 part.unlink()
-                raise SourceError(f"{name}: an HTML page instead of data (a login or error page?)")
+                raise Unreachable(f"{name}: an HTML page instead of data (a login or error page?)")
             stream.write(chunk)
             have += len(chunk)
             if time.monotonic() >= next_report:
