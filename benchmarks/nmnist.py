@@ -1,4 +1,4 @@
-"""Preprocessing of N-MNIST recordings: ours against tonic's transforms, on one core."""
+"""N-MNIST recordings: the emulator, and preprocessing against tonic's transforms."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from tonic.transforms import Denoise, ToFrame
 
 from respike import provenance
 from respike.bench import Case
-from respike.data import nmnist_archive, nmnist_format
+from respike.data import emulator, emulator_gpu, nmnist_archive, nmnist_format
 from respike.data.event_frames import bin_events, denoise
 
 N_RECORDINGS, FILTER_TIME, T_WINDOW, NUM_STEPS = 20, 10_000, 2_000, 150  # 150: 300 ms
@@ -35,10 +35,26 @@ def recordings() -> tuple[list[np.ndarray], str]:
     return made, "made-up recordings of 4,000 events"
 
 
+def _emulator(data, device, threads) -> Case:
+    """Return the emulator; nobody else's camera model makes these recordings."""
+    n = 40 if device == "cpu" else 2_000
+    images, index = data.train_images[:n], np.arange(n)
+    p = emulator.load_parameters()
+    key = emulator.recording_keys(index, 0)
+    path, end = emulator.motion_paths(p, key)
+    return Case(
+        "nmnist emulator",
+        ours=lambda: emulator.emulate(images, index, 0, p, device),
+        peer=lambda: emulator_gpu.emulate(images, key, path, end, p, "cpu"),
+        unit="ms per recording", per_call=n, device=device, threads=threads,
+        note="peer: the same model in PyTorch on the CPU; 1000 / ours are the recordings per s",
+    )  # fmt: skip
+
+
 def cases(data, device, threads):
-    """Return noise filter and time bins; both run on the CPU."""
+    """Return the emulator; on the CPU noise filter and time bins too."""
     if device != "cpu":
-        return []
+        return [_emulator(data, device, threads)]
     found, what = recordings()
     events = np.concatenate(found)
     offsets = np.concatenate(([0], np.cumsum([len(r) for r in found])))
@@ -54,6 +70,7 @@ def cases(data, device, threads):
     to_frame = ToFrame(sensor_size=NMNIST.sensor_size, time_window=T_WINDOW)
     common = {"unit": "ms per recording", "per_call": N_RECORDINGS, "threads": 1}
     return [
+        _emulator(data, device, threads),
         Case(
             "nmnist denoise", ours=lambda: denoise(events, offsets, FILTER_TIME),
             peer=lambda: [tonic_denoise(r) for r in stock],

@@ -68,6 +68,24 @@ def real_recordings():
 
 
 @pytest.fixture(scope="session")
+def nmnist_archive(request, mnist_folder, tmp_path_factory):
+    """Return an archive in the layout of N-MNIST: the real sample, or emulated recordings.
+
+    For tests of the pipeline, which needs recordings that the emulator was not fitted to.
+    """
+    try:
+        return request.getfixturevalue("real_recordings")
+    except pytest.skip.Exception:
+        pass
+    from respike.data import emulate, emulator, mnist
+
+    data, n = mnist.load(mnist_folder), len(emulator.fitted_images()) + 40
+    folder = tmp_path_factory.mktemp("nmnist")
+    emulate.write_recordings(data.train_images, data.train_labels, np.arange(n), folder, seed=99)
+    return Path(shutil.make_archive(str(folder / "nmnist"), "zip", folder, "NMNIST/Train"))
+
+
+@pytest.fixture(scope="session")
 def real_table(real_recordings, tmp_path_factory):
     """Return the real N-MNIST recordings as a loaded event table."""
     from respike.data import event_table, nmnist
@@ -181,7 +199,7 @@ class Tree:
 
 
 @pytest.fixture(scope="session")
-def smoke_tree(tmp_path_factory, mnist_folder):
+def smoke_tree(tmp_path_factory, mnist_folder, nmnist_archive):
     """Return a copy of the project with a finished smoke run; tests leave it as they found it.
 
     About a minute on two cores. It computes on the CPU everywhere, so that its numbers can be
@@ -197,8 +215,9 @@ def smoke_tree(tmp_path_factory, mnist_folder):
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, tree / name)
     config = (tree / "config.yaml").read_text()
-    for key, value in (("mnist_folder", mnist_folder), ("device", "cpu")):
-        config, found = re.subn(rf"^( *{key}:) \w+", rf"\1 {value}", config, flags=re.M)
+    places = {"mnist_folder": mnist_folder, "device": "cpu", "nmnist_real": nmnist_archive}
+    for key, value in places.items():
+        config, found = re.subn(rf"^( *{key}:) \S+", rf"\1 {value}", config, flags=re.M)
         assert found == 1, key
     (tree / "config.yaml").write_text(config)
     tree.git("init", "--quiet", "--initial-branch=main")

@@ -136,6 +136,11 @@ def code_digest(module: str, src: Path = SRC) -> str:
     return _short("\n".join([_logic(closure), *(json.dumps(t, sort_keys=True) for t in texts)]))
 
 
+def logic_digest(module: str, src: Path = SRC) -> str:
+    """Return 16 hex digits over the same logic, without the parameters beside it."""
+    return _short(_logic(import_closure(module, src)))
+
+
 def _logic(closure: dict[str, Path]) -> str:
     return "\n".join(f"{name} {_scan(file).digest}" for name, file in closure.items())
 
@@ -149,8 +154,7 @@ def compiled_digest(src: Path = SRC) -> str:
         if compiled in _scan(file).imports
         and (name := ".".join(file.relative_to(src).with_suffix("").parts)) != compiled
     ]
-    digests = (_short(_logic(import_closure(name, src))) for name in using)
-    return _short("\n".join(f"{name} {one}" for name, one in zip(using, digests, strict=True)))
+    return _short("\n".join(f"{name} {logic_digest(name, src)}" for name in using))
 
 
 def third_party(module: str, src: Path = SRC) -> list[str]:

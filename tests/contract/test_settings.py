@@ -12,7 +12,11 @@ from respike import config, dag, job
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
-SCALES = {scale: config.load(ROOT / "config.yaml", {"scale": scale}) for scale in dag.SCALES}
+# Any file that exists: the experiments with real N-MNIST recordings are there too.
+REAL = {"nmnist_real": __file__}
+SCALES = {
+    scale: config.load(ROOT / "config.yaml", {"scale": scale, "data": REAL}) for scale in dag.SCALES
+}
 SOURCES = list(SCALES["default"]["sources"])
 
 

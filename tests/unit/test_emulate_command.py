@@ -15,7 +15,12 @@ from respike.data import emulator, nmnist_format
 def idx(mnist_folder):
     """Return the options that name MNIST's training half."""
     half = mnist_folder / "train-{}-ubyte"
-    return ["--images", str(half).format("images-idx3"), "--labels", str(half).format("labels-idx1")]
+    return [
+        "--images",
+        str(half).format("images-idx3"),
+        "--labels",
+        str(half).format("labels-idx1"),
+    ]
 
 
 def run(*arguments):
@@ -61,8 +66,7 @@ def test_the_test_half_and_gzip(mnist_folder, tmp_path):
     ],
 )
 def test_wrong_options_are_named(idx, tmp_path, capsys, arguments, said):
-    options = [a if "=" in a else a for a in arguments]
-    assert run(*idx, f"{options[0]}={options[1]}", "--out", tmp_path / "out") == 2
+    assert run(*idx, "=".join(arguments), "--out", tmp_path / "out") == 2
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
@@ -71,8 +75,13 @@ def test_wrong_options_are_named(idx, tmp_path, capsys, arguments, said):
 def test_wrong_files_are_named(idx, tmp_path, capsys):
     short = tmp_path / "short"
     short.write_bytes(b"\x00\x00\x08\x03" + b"\x00\x00\x00\x05" * 3 + b"\x00")
-    for images, said in ((tmp_path / "none", "cannot be read"), (short, "1 bytes of data"),
-                         (idx[3], "needed is (n, 28, 28)"), (__file__, "not an IDX file")):  # fmt: skip
+    wrong = {
+        tmp_path / "none": "cannot be read",
+        short: "1 bytes of data",
+        idx[3]: "needed is (n, 28, 28)",
+        __file__: "not an IDX file",
+    }
+    for images, said in wrong.items():
         assert run("--images", images, *idx[2:], "--out", tmp_path / "out") == 2
         error = capsys.readouterr().err
         assert said in error and str(images) in error

@@ -115,6 +115,20 @@ def test_the_refractory_period_parts_the_events_of_a_pixel():
     assert len(t) > 5 and np.diff(t).min() >= 2499  # us; time stamps are cut off
 
 
+@pytest.mark.parametrize("backend", [emulator_cpu, emulator_gpu])
+def test_a_pixel_that_was_blind_sees_the_change_late(backend):
+    # The edge passes pixel 23 within three milliseconds and rests. Blind for 5 ms after each
+    # event, the pixel gives the rest of its 16 events one by one, 5 ms apart, the image at rest.
+    times = np.arange(STEPS + 1.0)
+    motion = np.stack([np.interp(times, [4, 7], [0, 3]), np.zeros(STEPS + 1)], 1)
+    p = camera(times=times, motion=motion, refractory=5.0)
+    key = emulator.recording_keys(np.arange(1), 0)
+    events, _ = backend.emulate(block(), key, *emulator.motion_paths(p, key), p, "cpu")
+    t = (events[(events & 4095) == (17 << 6 | 23)] >> 13).astype(int)
+    assert len(t) == 16
+    assert (np.abs(np.diff(t) - 5000) <= 1).all()
+
+
 def test_the_photoreceptor_makes_events_late_and_loses_none():
     fast, _ = emulator.emulate(block(), [0], 0, moving(0.03))
     slow, _ = emulator.emulate(block(), [0], 0, moving(0.03, photoreceptor=4.0))
@@ -263,6 +277,8 @@ def test_the_parameters_of_the_project_say_where_they_come_from():
     assert p.threshold_on.shape == p.threshold_off.shape == (34, 34)
     assert p.motion.shape == (len(p.times), 2)
     assert np.abs(p.motion).max() + np.abs(p.variations[:, 2:4]).max() < emulator.MARGIN
+    for threshold in (p.threshold_on, p.threshold_off):
+        assert 0.39 < threshold.min() / np.median(threshold) and threshold.max() < 0.6
     assert p.refractory < 7  # the pixels that wait are kept for eight steps
     assert p.steps() < 2**19 / 1000
 

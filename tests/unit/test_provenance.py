@@ -238,3 +238,16 @@ def test_dirty_is_about_sources_not_reports(tmp_path, monkeypatch):
     assert provenance.commit_and_dirty(tmp_path / "reports") == (None, None)
     monkeypatch.setenv("PATH", "")
     assert provenance.commit_and_dirty(tmp_path) == (None, None)
+
+
+def test_parameters_beside_a_module_count_but_not_for_its_logic(tmp_path):
+    before, logic = digest(tmp_path), provenance.logic_digest("respike.train", tmp_path)
+    beside = next(tmp_path.rglob("neuron.py")).with_suffix(".json")
+    beside.write_text('{"a": 1, "b": [2, 3]}')
+    with_parameters = digest(tmp_path)
+    assert with_parameters != before
+    beside.write_text('{"b":  [2,3],\n"a": 1}\n')  # layout and order of keys
+    assert digest(tmp_path) == with_parameters
+    beside.write_text('{"a": 1, "b": [2, 4]}')
+    assert digest(tmp_path) != with_parameters
+    assert provenance.logic_digest("respike.train", tmp_path) == logic

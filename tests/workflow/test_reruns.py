@@ -85,8 +85,11 @@ def add(line):
 LIF, LOCAL = "src/respike/lif.py", "src/respike/local_learning.py"
 DRAW, FIGURES = "src/respike/figures/draw.py", "src/respike/figures/poisson_mlp.py"
 RULES, CLAIMS = "workflow/rules/snn_mnist.smk", "workflow/claims/snn_mnist.yaml"
-USE_NUMBA = ("poisson_mlp/*", "snn_mnist/*")  # but for the ANNs
+NMNIST = ("nmnist_grid/*", "nmnist_emulator/*")
+USE_NUMBA = ("poisson_mlp/*", "snn_mnist/*", *NMNIST)  # but for the ANNs
 ANNS = ("*/ann",)
+RECORDINGS = {"data/nmnist_smoke/manifest.json"}  # emulated
+EMULATOR = "src/respike/data/emulator.json"
 
 # What changes no number: (file, edit).
 HARMLESS = {
@@ -102,6 +105,7 @@ HARMLESS = {
     "progress.py": ("src/respike/progress.py", add("EXTRA = 1")),
     "cli.py": ("src/respike/cli.py", add("EXTRA = 1")),
     "a module that nothing imports": ("src/respike/new.py", add("EXTRA = 1")),
+    "layout of fitted parameters": (EMULATOR, lambda text: text.replace(", ", ",  ")),
     "README": ("README.md", add("One more line.")),
     "a test": ("tests/unit/test_energy.py", add("EXTRA = 1")),
     "comment in config.yaml": ("config.yaml", add("# a remark")),
@@ -151,7 +155,10 @@ CASES = {
     "deep module: events.py": (
         "src/respike/events.py",
         add("EXTRA = 1"),
-        lambda o: o.after(o.runs("poisson_mlp/*", "snn_mnist/*", but=("*/encode", *ANNS))),
+        lambda o: o.after(
+            o.runs("poisson_mlp/*", "snn_mnist/*", "*/describe*", "*/transfer",
+                   but=("*/encode", *ANNS))
+        ),
     ),
     "module imported inside a function: lif_gpu.py": (
         "src/respike/lif_gpu.py",
@@ -174,9 +181,24 @@ CASES = {
         lambda o: o.after(
             o.runs("poisson_mlp/*", "snn_mnist/*",
                    but=(*ANNS, *(f"*/{name}" for name in ("encode", "forward", "overflow"))))
-        ) | o.figures(),  # both figure modules print it
+        ) | o.figures(source="poisson_mlp") | o.figures(source="snn_mnist"),  # which print it
+    ),
+    "fitted parameters of the emulator": (
+        EMULATOR,
+        lambda text: re.sub(r'"refractory": [\d.]+', '"refractory": 3.5', text),
+        lambda o: o.after(o.runs(*NMNIST)) | RECORDINGS,
+    ),
+    "GPU code of the emulator": (
+        "src/respike/data/emulator_gpu.py",
+        add("EXTRA = 1"),
+        lambda o: o.after(o.runs(*NMNIST)) | RECORDINGS,
     ),
     # Configuration.
+    "number of emulated recordings": (
+        "config.yaml",
+        replace(("smoke: [300, 100]", "smoke: [320, 100]")),
+        lambda o: o.after(o.runs("nmnist_grid/describe")) | RECORDINGS,
+    ),
     "setting of one experiment": (
         "config.yaml",
         replace(("settings: {grad_clip: null}", "settings: {grad_clip: null, lr: 0.003}")),
@@ -217,7 +239,7 @@ CASES = {
     "pin of numba": (
         "requirements.lock",
         lambda text: re.sub(r"(?m)^numba==\S+", "numba==99.0", text),
-        lambda o: o.after(o.runs(*USE_NUMBA, but=ANNS)),
+        lambda o: o.after(o.runs(*USE_NUMBA, but=ANNS)) | RECORDINGS,
     ),
     "pin of matplotlib": (
         "requirements.lock",
@@ -227,7 +249,7 @@ CASES = {
     "pin of scipy": (
         "requirements.lock",
         lambda text: re.sub(r"(?m)^scipy==\S+", "scipy==99.0", text),
-        lambda o: JUDGE | REPORT,
+        lambda o: o.after(o.runs(*NMNIST)) | RECORDINGS,
     ),
     "pin of jinja2": (
         "requirements.lock",

@@ -245,8 +245,10 @@ def _emulate_one(image, key, path, end, optics, pixels, out):
                     else:
                         continue
                     # Where within the step the threshold was crossed, or the pixel saw again.
-                    done = before[c] - reference[c]
-                    crossed = (threshold - done) / (change - done)
+                    # It may see at last what came while it was blind, the light long at rest.
+                    done, crossed = before[c] - reference[c], np.float32(0)
+                    if change != done:
+                        crossed = (threshold - done) / (change - done)
                     t = start + max(crossed, max(blind_until[c] - start, np.float32(0)))
                     reference[c] += threshold
                     events[c] += 1

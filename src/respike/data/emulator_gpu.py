@@ -123,7 +123,8 @@ def _together(images, key, path, end, p: Parameters, device: str):
         rises = change[r, c] > off[r, c]
         threshold = torch.where(rises, off[r, c], -on[r, c])
         done = before[r, c] - reference[r, c]
-        crossed = (threshold - done) / (change[r, c] - done)
+        moved = change[r, c] - done
+        crossed = torch.where(moved == 0, 0.0, (threshold - done) / moved)
         t = (k - 1) + torch.maximum(crossed, (blind_until[r, c] - (k - 1)).clamp(min=0))
         reference[r, c] += threshold
         fired[r, c] += 1

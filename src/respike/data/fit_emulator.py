@@ -14,6 +14,7 @@ It takes about ten minutes on two cores and writes emulator.json with its proven
 import argparse
 import dataclasses
 import datetime
+import json
 import sys
 from pathlib import Path
 
@@ -158,21 +159,26 @@ def fit_rates(model: RateModel, images, events, offsets, steps: int, label: str,
 def set_thresholds(p: Parameters, images, index, real: np.ndarray, rounds: int) -> Parameters:
     """Move the thresholds until every pixel gives as many events as it really gave.
 
-    real (2, 34, 34) as from `pixel_counts`. Pixels with few events are drawn to the others: each
-    counts as if it had seen 100 events more at the mean ratio, and none moves by more than 40 %.
+    real (2, 34, 34) as from `pixel_counts`. Every round draws a pixel to the median as much as if
+    100 events spoke for that, so that pixels with few events stay near the others. No threshold
+    goes beyond 60 % more or less than the median: a pixel that fires by itself has no low threshold.
     """
+    weight = real / (real + 100)
     for turn in range(rounds):
         events, _ = emulator.emulate(images, index, 1000 + turn, p)
         ours = pixel_counts(events)
         total = ours.sum((1, 2)) / real.sum((1, 2))
         fixed = {}
         for polarity, name in enumerate(("threshold_off", "threshold_on")):
-            ratio = (ours[polarity] + 100 * total[polarity]) / (real[polarity] + 100)
+            now = np.log(getattr(p, name))
             if turn >= rounds - 2:  # at last, the sum over all pixels
-                ratio = np.full_like(ratio, total[polarity])
-            moved = getattr(p, name) * ratio**0.8
-            middle = np.median(moved)
-            fixed[name] = moved.clip(0.6 * middle, 1.4 * middle).astype(np.float32)
+                moved = now + 0.8 * np.log(total[polarity])
+            else:
+                ratio = (ours[polarity] + 1) / (real[polarity] + 1)
+                w = weight[polarity]
+                moved = w * (now + 0.8 * np.log(ratio)) + (1 - w) * np.median(now)
+            middle = np.exp(np.median(moved))
+            fixed[name] = np.exp(moved).clip(0.4 * middle, 1.6 * middle).astype(np.float32)
         p = dataclasses.replace(p, **fixed)
     return p
 
@@ -321,10 +327,15 @@ def main(arguments: list[str] | None = None) -> int:
         "mnist_sha256": data.sha256,
         "steps": options.steps,
         "rounds": options.rounds,
-        "code": provenance.code_digest("respike.data.fit_emulator"),
+        "code": provenance.logic_digest("respike.data.fit_emulator"),
         "date": datetime.date.today().isoformat(),
     }
-    files.write_json(options.out, {"provenance": about, "parameters": values})
+    # A line for each parameter: the file can be read, and a change of it too.
+    lines = [f"    {json.dumps(name)}: {json.dumps(value)}" for name, value in values.items()]
+    head = json.dumps(about, indent=2).replace("\n", "\n  ")
+    body = ",\n".join(lines)
+    text = f'{{\n  "provenance": {head},\n  "parameters": {{\n{body}\n  }}\n}}\n'
+    files.write_text(options.out, text)
     print(f"fit_emulator: {options.out}")
     return 0
 

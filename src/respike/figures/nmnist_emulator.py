@@ -83,7 +83,7 @@ def intervals(runs: Runs) -> plt.Figure:
             ax.stairs(density, INTERVALS_MS, color=colour, label=which)
         ax.set(
             xscale="log", xlabel="interval (ms)", ylabel="intervals per recording and ms",
-            title=f"within a pixel, {name}", xlim=(0.5, 400),
+            title=f"within a pixel, {name}", xlim=(0.7, 400),
         )  # fmt: skip
     axes[0].legend()
     ax = axes[2]

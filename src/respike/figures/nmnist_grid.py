@@ -4,6 +4,8 @@ import numpy as np
 
 from respike.figures.draw import PUBLISHED, SNN, SNN_OTHER, Runs, main, plt
 
+KIND = {"official": "official", "local": "real, local archive", "emulated": "emulated"}
+
 
 def figure_4(runs: Runs) -> plt.Figure:
     """Show a frame of a digit before and after the noise filter."""
@@ -25,7 +27,7 @@ def figure_4(runs: Runs) -> plt.Figure:
             picture -= (frame[0] / top)[..., None] * (1 - np.array([0.0, 0.447, 0.698]))
             ax.imshow(picture.clip(0, 1), interpolation="nearest")
             ax.set(xticks=[0, 33], yticks=[0, 33], title=f"{title}: {int(frame.sum())} events")
-        row[0].set_ylabel(f"{run.result['data_kind']}\n{begin:g} to {end:g} ms, y (px)")
+        row[0].set_ylabel(f"{KIND.get(run.result['data_kind'])}\n{begin:g} to {end:g} ms, y (px)")
     for ax in axes[-1]:
         ax.set_xlabel("x (px)")
     return figure
@@ -36,7 +38,7 @@ def durations(runs: Runs) -> plt.Figure:
     figure, axes = plt.subplots(1, 3, figsize=(13, 3.8))
     for name, colour in (("describe_real", PUBLISHED), ("describe", SNN)):
         for run in runs[name]:
-            found, kind = run.arrays(), run.result["data_kind"]
+            found, kind = run.arrays(), KIND.get(run.result["data_kind"])
             label = f"{kind} (n = {len(found['counts']):,})"
             for ax, key in zip(axes, ("durations_ms", "counts", "removed"), strict=True):
                 bins = np.arange(0, 345, 5) if key == "durations_ms" else 40
@@ -50,7 +52,7 @@ def durations(runs: Runs) -> plt.Figure:
     axes[0].set(xlabel="last event (ms)", ylabel="density", xlim=(0, 345))
     axes[1].set(xlabel="events per recording", ylabel="density", xlim=(0, None))
     axes[2].set(xlabel="share removed by the noise filter", ylabel="density", xlim=(0, None))
-    axes[0].legend()
+    axes[0].legend(loc="upper center")
     return figure
 
 

@@ -132,6 +132,7 @@ def judge_source(book: ledger.Ledger, runs: dict[str, dict], wanted: dict, scale
                 "files": used,
                 "rules": sorted({results[path].get("rule", "") for path in used} - {""}),
                 "modules": sorted({runs[path]["module"] for path in used}),
+                "data": sorted({runs[path]["data_kind"] for path in used}),
                 "remake": remake_command(used, scale) if used else None,
             }
         )

@@ -34,8 +34,16 @@ STATUSES = {  # mark and meaning; the mark and the name carry the status, the co
 }
 COLUMNS = (
     "id source key says where nature protocol status reason unit published published_text "
-    "mean half sd n gap deviations unstated files remake"
+    "mean half sd n gap data deviations unstated files remake"
 ).split()
+DATA = {  # what a number rests on, where that is not the official data set
+    "local": "real recordings from a local archive",
+    "emulated": "emulated recordings",
+    "local and emulated": "emulated and real recordings",
+    "official and emulated": "emulated and real recordings",
+    "emulated, tested on local": "trained on emulated, tested on real recordings",
+    "emulated, tested on official": "trained on emulated, tested on real recordings",
+}
 
 
 def claim_view(claim: dict) -> dict:
@@ -52,6 +60,7 @@ def claim_view(claim: dict) -> dict:
         "measured_text": "",
         "gap_text": "",
         "strip": strip(claim),
+        "data_texts": [DATA.get(kind, kind) for kind in claim["data"] if kind != "official"],
         "budget_rows": [
             (key, show.bare(value, "1"), _ours(measured, key))
             for key, value in claim.get("budget", {}).items()
@@ -99,6 +108,8 @@ def context(verdicts: dict, figures: Path, out: Path, benchmarks: list[dict]) ->
             name: [claim for claim in claims if claim["status"] == name] for name in STATUSES
         },
         "provenance": {**provenance, "wall": show.duration(provenance["wall_s"])},
+        "documents": sum(source["document"] != "none" for source in sources),
+        "data_texts": [DATA.get(kind, f"{kind} data") for kind in provenance["data_kinds"]],
         "benchmarks": benchmarks,
         "up": os.path.relpath(Path.cwd(), out),  # from the report to the checkout
     }
@@ -180,6 +191,7 @@ def render_csv(data: dict) -> str:
         row["published"] = claim.get("published", {}).get("value")
         for key in ("deviations", "unstated"):
             row[key] = " ".join(claim.get(key, []))
+        row["data"] = "; ".join(claim["data"])
         row["files"] = " ".join(claim["files"])
         writer.writerow(row)
     return stream.getvalue()
