@@ -61,7 +61,7 @@ def test_known_differences_are_measured(data):
     assert metrics["map_correlation"] < 0.8 and metrics["events_mean_ratio"] == 1
     late = half.events + np.uint32(10_000 << 13), half.offsets
     metrics, _ = nmnist_fidelity.compare(late, theirs, 5.0)
-    assert metrics["rate_deviation"] > 0.3 and metrics["intervals_differing"] == 0
+    assert metrics["rate_deviation"] > 0.3 and metrics["intervals_differing"] < 1e-3
 
 
 def test_only_recordings_that_the_fit_did_not_see_are_judged(data):

@@ -160,8 +160,8 @@ def set_thresholds(p: Parameters, images, index, real: np.ndarray, rounds: int) 
     """Move the thresholds until every pixel gives as many events as it really gave.
 
     real (2, 34, 34) as from `pixel_counts`. Every round draws a pixel to the median as much as if
-    100 events spoke for that, so that pixels with few events stay near the others. No threshold
-    goes beyond 60 % more or less than the median: a pixel that fires by itself has no low threshold.
+    100 events spoke for that, so that pixels with few events stay near the others. No threshold is
+    more than 60 % away from the median: a pixel that fires by itself has no low threshold.
     """
     weight = real / (real + 100)
     for turn in range(rounds):
