@@ -1,6 +1,7 @@
 """The fit of the emulated camera: its parts, on recordings whose camera is known."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -107,3 +108,20 @@ def test_what_cannot_be_fitted_is_named(tmp_path, mnist_folder, capsys):
                      "--numbers", "[2, 1]", "--device", "cpu"])  # fmt: skip
     assert fit_emulator.main(["--recordings", str(tmp_path), "--mnist", str(mnist_folder)]) == 1
     assert "no real training recordings" in capsys.readouterr().err
+
+
+def test_thresholds_alone_leave_all_else_as_it_was(tmp_path, mnist_folder, nmnist_archive):
+    from respike.data import nmnist
+
+    nmnist.from_local(tmp_path / "real", nmnist_archive, say=lambda line: None)
+    out = tmp_path / "emulator.json"
+    assert fit_emulator.main(
+        ["--recordings", str(tmp_path / "real"), "--mnist", str(mnist_folder), "--first", "30",
+         "--thresholds-of", str(emulator.PARAMETERS), "--out", str(out)]
+    ) == 0  # fmt: skip
+    before, after = emulator.load_parameters(), emulator.load_parameters(out)
+    for name in emulator.Parameters.__dataclass_fields__:
+        same = np.array_equal(getattr(before, name), getattr(after, name))
+        assert same != name.startswith("threshold_o"), name
+    assert emulator.fitted_images(out).tolist() == list(range(30))
+    assert json.loads(out.read_text())["provenance"]["before"]["fitted_to_images"] == [0, 299]

@@ -284,6 +284,11 @@ def fit(images, index, events, offsets, steps: int, rounds: int) -> Parameters:
     return p
 
 
+def fit_thresholds(p: Parameters, images, index, events) -> Parameters:
+    """Return the camera `p` with the thresholds fitted anew, all else as it is."""
+    return set_thresholds(p, images, index, pixel_counts(events), 8)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Fit, write the file of parameters, return 0."""
     parser = argparse.ArgumentParser(
@@ -297,6 +302,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=300, help="recordings to fit (default 300)")
     parser.add_argument("--steps", type=int, default=400, help="of the rate model (default 400)")
     parser.add_argument("--rounds", type=int, default=4, help="of inference (default 4)")
+    parser.add_argument(
+        "--thresholds-of", type=Path, metavar="FILE",
+        help="take all from this file of parameters and fit only the thresholds anew (a minute)",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, default=emulator.PARAMETERS)
     options = parser.parse_args(arguments)
     torch.manual_seed(0)
@@ -312,7 +321,13 @@ def main(arguments: list[str] | None = None) -> int:
     real = table.splits["train"]
     index = np.array(real.index[: options.first], np.int64)
     events, offsets = real.take(np.arange(len(index)))
-    p = fit(data.train_images[index], index, events, offsets, options.steps, options.rounds)
+    images, before = data.train_images[index], None
+    if options.thresholds_of:
+        before = json.loads(options.thresholds_of.read_text(encoding="utf-8"))["provenance"]
+        start = emulator.load_parameters(options.thresholds_of)
+        p = fit_thresholds(start, images, index, events)
+    else:
+        p = fit(images, index, events, offsets, options.steps, options.rounds)
     values = {
         name: np.asarray(value, dtype=np.float64).round(5 if name != "variations" else 3).tolist()
         for name, value in dataclasses.asdict(p).items()
@@ -325,11 +340,14 @@ def main(arguments: list[str] | None = None) -> int:
         "recordings_sha256": real.sha256,
         "fitted_to_images": [int(index[0]), int(index[-1])],
         "mnist_sha256": data.sha256,
-        "steps": options.steps,
-        "rounds": options.rounds,
+        "how": "thresholds alone, the rest as before"
+        if before
+        else f"rate model of {options.steps} steps, {options.rounds} rounds of inference",
         "code": provenance.logic_digest("respike.data.fit_emulator"),
         "date": datetime.date.today().isoformat(),
     }
+    if before:
+        about["before"] = before
     # A line for each parameter: the file can be read, and a change of it too.
     lines = [f"    {json.dumps(name)}: {json.dumps(value)}" for name, value in values.items()]
     head = json.dumps(about, indent=2).replace("\n", "\n  ")
