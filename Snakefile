@@ -11,6 +11,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/poisson_mlp.smk"
 include: "workflow/rules/snn_mnist.smk"
+include: "workflow/rules/kulkarni_forward.smk"
 include: "workflow/rules/report.smk"
 
 
