@@ -19,12 +19,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from respike.compiled import njit, prange
-from respike.kulkarni_model import FIELD, MAP, N_CLASSES, SIDE, Constants, Variant, pixel_trains
-from respike.kulkarni_model import current_to_spikes, resume_steps
+from respike.compiled import njit
+from respike.kulkarni_model import (
+    FIELD,
+    MAP,
+    N_CLASSES,
+    SIDE,
+    Constants,
+    Variant,
+    current_to_spikes,
+    pixel_trains,
+    resume_steps,
+)
 
 POSITIONS, PIXELS = MAP * MAP, SIDE * SIDE
-LANES = 16  # filters of a position, padded to whole vectors; spikes are looked for in the first ones
+LANES = (
+    16  # filters of a position, padded to whole vectors; spikes are looked for in the first ones
+)
 
 
 @dataclass(frozen=True)

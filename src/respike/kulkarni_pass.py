@@ -72,7 +72,6 @@ class Network:
         return (self.weights, self.gain_out_pA, synapse_decays(self.c), self.inhibit_pA)
 
 
-
 def table_numbers(table: ModifiedTable | None) -> tuple:
     """Return (modified pass or not, edges, trains) as the kernels take them."""
     if table is None:
@@ -98,9 +97,7 @@ def _pass(images, tables, n_filters, gain, out, modified, edges, trains, room, h
             )
         for k in range(n):
             hidden[i, spk_n[k]] += 1
-        output_layer(
-            spk_t, spk_n, n, weights, gain_out, decays, inhibit, layer, num_steps, spk
-        )
+        output_layer(spk_t, spk_n, n, weights, gain_out, decays, inhibit, layer, num_steps, spk)
         for t in range(num_steps):
             for j in range(N_CLASSES):
                 counts[i, j] += spk[t, j]

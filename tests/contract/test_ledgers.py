@@ -32,12 +32,14 @@ PAPER_ONLY = {"train_t50"}
 KEYS = {
     "poisson_mlp": {f"P1-{letter}" for letter in "abcdefghi"},
     "snn_mnist": {f"P2-{letter}" for letter in "abcde"},
+    "kulkarni_forward": {f"K-{letter}" for letter in "abcdefgh"},
 }
 
 # What belongs to one source; modules that are not listed belong to all and name no item.
 MODULES = {
     "poisson_mlp": ["experiments/poisson_mlp_*.py", "figures/poisson_mlp.py", "local_learning*.py"],
     "snn_mnist": ["experiments/snn_mnist_*.py", "figures/snn_mnist.py"],
+    "kulkarni_forward": ["experiments/kulkarni_*.py", "figures/kulkarni_*.py", "kulkarni_*.py"],
 }
 ITEM = re.compile(r"\b[UD][1-9]\d?\b")
 

@@ -147,7 +147,8 @@ def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:
     metrics |= {
         "kernel_peak": peak,
         "kernel_largest_printed": np.abs(arrays["kernel_printed"]).max(),
-        "recursion_gap_printed": np.abs(arrays["recursion_printed"] - arrays["kernel"]).max() / peak,
+        "recursion_gap_printed": np.abs(arrays["recursion_printed"] - arrays["kernel"]).max()
+        / peak,
         "recursion_gap_with_minus": np.abs(arrays["recursion_with_minus"] - arrays["kernel"]).max()
         / peak,
         "two_states_gap": np.abs(states - exact).max() / np.abs(exact).max(),

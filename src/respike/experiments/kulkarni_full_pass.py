@@ -152,7 +152,7 @@ def map_correlation(hidden: np.ndarray, images: np.ndarray, filters: np.ndarray)
         b = features.reshape(len(filters), -1)
         a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
         size = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
-        found += list(((a * b).sum(axis=1)[size > 0] / size[size > 0]))
+        found += list((a * b).sum(axis=1)[size > 0] / size[size > 0])
     return float(np.mean(found)) if found else float("nan")
 
 

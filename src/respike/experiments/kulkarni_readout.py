@@ -46,9 +46,7 @@ class Features:
 
     def __init__(self, s: Settings, filters: np.ndarray):
         weights = np.zeros((len(filters) * MAP * MAP, N_CLASSES))
-        self.net = kulkarni_pass.Network(
-            s, VARIANTS[s.variant], filters, s.gain_pA, weights, 1.0
-        )
+        self.net = kulkarni_pass.Network(s, VARIANTS[s.variant], filters, s.gain_pA, weights, 1.0)
         self.table = self.net.table(s.modified_gain_pA, modified_decay(s))
         self.largest = max(np.maximum(filters, 0).sum(axis=(1, 2)).max(), 1e-9)
 
@@ -115,7 +113,9 @@ def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:
     outputs = logits(test, weights, bias, scale)
     metrics = {
         "test_accuracy_final": (outputs.argmax(axis=1) == labels).mean(),
-        "val_accuracy_final": accuracy(data.train_images[-s.n_val :], data.train_labels[-s.n_val :]),
+        "val_accuracy_final": accuracy(
+            data.train_images[-s.n_val :], data.train_labels[-s.n_val :]
+        ),
         "weights": weights.size,
         "features_active": (test > 0).mean(),
     }
