@@ -10,6 +10,7 @@ import torch
 from scipy import stats
 
 from respike import kulkarni_model as model
+from respike.kulkarni_neuron import VARIANTS, pixel_trains
 
 
 def histogram_overlap(a: np.ndarray, b: np.ndarray) -> float:
@@ -68,11 +69,11 @@ def agreement(original: np.ndarray, modified: np.ndarray, n_ranked: int = 1000) 
 def plain_passes(s, filters: np.ndarray, weights: np.ndarray, images: np.ndarray, decays: dict):
     """Return hidden and output counts and CPU seconds by key of `decays`, step by step.
 
-    `decays` maps a name to the decay of a modified pass, or to None for the original. The document's
-    loop re-implemented plainly; the table of pixel trains is given. weights (n, 10).
+    `decays` maps a name to the decay of a modified pass, or to None for the original. The
+    document's loop re-implemented plainly; the table of pixel trains is given. weights (n, 10).
     """
-    variant = model.VARIANTS[s.variant]
-    trains = model.pixel_trains(s, variant)
+    variant = VARIANTS[s.variant]
+    trains = pixel_trains(s, variant)
     hidden, output = {key: [] for key in decays}, {key: [] for key in decays}
     seconds = dict.fromkeys(decays, 0.0)
     for image in images:

@@ -15,9 +15,11 @@ import math
 import numpy as np
 
 from respike.compiled import njit
-from respike.kulkarni_fast import features_of, hidden_events, modified_events, output_layer
-from respike.kulkarni_model import N_CLASSES, Constants
+from respike.kulkarni_fast import hidden_events, output_layer
+from respike.kulkarni_model import N_CLASSES
+from respike.kulkarni_neuron import Constants
 from respike.kulkarni_pass import table_numbers
+from respike.kulkarni_table import features_of, modified_events
 
 
 def desired_train(c: Constants, period_ms: float) -> np.ndarray:
@@ -130,8 +132,8 @@ def train_images(
     """
     right, errors = _train(
         images.reshape(len(images), -1), labels, order, net.tables, len(net.filters), net.gain_pA,
-        net.output_numbers(), *table_numbers(table), desired, rate_pA, math.exp(-net.c.dt_ms / tau_leak_ms),
-        net.most_spikes(),
+        net.output_numbers(), *table_numbers(table), desired, rate_pA,
+        math.exp(-net.c.dt_ms / tau_leak_ms), net.most_spikes(),
     )  # fmt: skip
     return right / len(order), errors / len(order)
 

@@ -11,18 +11,16 @@ import numpy as np
 
 from respike.compiled import njit, prange
 from respike.kulkarni_fast import (
-    ModifiedTable,
-    features_of,
     hidden_events,
     input_trains,
     layer,
-    modified_events,
-    modified_table,
     output_layer,
     padded,
     synapse_decays,
 )
-from respike.kulkarni_model import MAP, N_CLASSES, Constants, Variant, check_images
+from respike.kulkarni_model import MAP, N_CLASSES, check_images
+from respike.kulkarni_neuron import Constants, Variant
+from respike.kulkarni_table import ModifiedTable, features_of, modified_events, modified_table
 
 NEAR_STEPS = 10  # two spikes within 1 ms of each other are taken for the same one
 
@@ -104,10 +102,10 @@ def _pass(images, tables, n_filters, gain, out, modified, edges, trains, room, h
 
 
 def run(net: Network, images: np.ndarray, table: ModifiedTable | None = None):
-    """Return spike counts of the hidden layer, uint16 (n, n_hidden), and the outputs, int64 (n, 10).
+    """Return spike counts of the hidden layer and of the outputs for every image.
 
-    images uint8 (n, 28, 28). With `table` the modified pass of Section VIII runs. Raises ValueError
-    for images of another size.
+    The first is uint16 (n, n_hidden), the second int64 (n, 10); images uint8 (n, 28, 28). With
+    `table` the modified pass of Section VIII runs. Raises ValueError for images of another size.
     """
     flat = check_images(images).reshape(len(images), -1)
     hidden = np.zeros((len(images), len(net.weights)), np.uint16)

@@ -8,7 +8,7 @@ is one call. On the CPU `respike.kulkarni_fast` is quicker.
 import numpy as np
 import torch
 
-from respike.kulkarni_model import Constants, Variant, pixel_trains, resume_steps
+from respike.kulkarni_neuron import Constants, Variant, pixel_trains, resume_steps
 
 CHUNK = 16  # steps convolved together; bounds the memory, changes no number
 

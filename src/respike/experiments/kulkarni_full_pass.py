@@ -15,12 +15,13 @@ from respike import kulkarni_model as model
 from respike.data.mnist import Mnist
 from respike.job import Result, main
 from respike.kulkarni_compare import agreement, first_layer_ratio, plain_passes
+from respike.kulkarni_neuron import VARIANTS, Constants
 
 BLOCK = 500  # images at a time; bounds the memory, changes no number
 
 
 @dataclass(frozen=True)
-class Settings(model.Constants):
+class Settings(Constants):
     """The constants, the filters, and the scales that the document leaves open."""
 
     variant: str  # as_documented, as_coded or corrected
@@ -56,7 +57,7 @@ def fast_passes(s: Settings, net: kulkarni_pass.Network, images: np.ndarray, pro
     hidden = {key: [] for key in tables}
     output = {key: [] for key in tables}
     seconds = dict.fromkeys(tables, 0.0)
-    for key, table in tables.items():
+    for table in tables.values():
         kulkarni_pass.run(net, images[:2], table)  # compiled before it is timed
     for start in range(0, len(images), BLOCK):
         block = images[start : start + BLOCK]
@@ -92,7 +93,7 @@ def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:
         tables = None
     else:
         net = kulkarni_pass.Network(
-            s, model.VARIANTS[s.variant], filters, s.gain_pA, weights, s.gain_out_pA
+            s, VARIANTS[s.variant], filters, s.gain_pA, weights, s.gain_out_pA
         )
         hidden, output, seconds, tables = fast_passes(s, net, images, progress)
     for key, counts in output.items():

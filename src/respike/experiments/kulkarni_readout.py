@@ -1,8 +1,9 @@
-"""What the fixed filters allow: a linear layer trained by back-propagation on three kinds of features.
+"""What the fixed filters allow: a linear layer trained by back-propagation on their features.
 
-Source: kulkarni-forward-paper.md, reference [6], which holds its network against an ANN. `relu`: the
-rectified feature maps, an ANN with the same fixed filters; `original` and `modified`: spike counts
-of the hidden layer, what its spikes let a classifier know. Claims K-d and K-h; choices U9 and U10.
+Source: kulkarni-forward-paper.md, reference [6], which holds its network against an ANN. Three
+kinds of features: `relu`, the rectified feature maps, an ANN with the same fixed filters;
+`original` and `modified`, spike counts of the hidden layer, what its spikes let a classifier know.
+Claims K-d and K-h; choices U9 and U10.
 Cost: about half a minute for 10,000 images, one core.
 """
 
@@ -14,9 +15,11 @@ import torch
 from respike import kulkarni_filters, kulkarni_pass
 from respike.data.mnist import Mnist
 from respike.job import Result, main
-from respike.kulkarni_fast import features_of, padded
-from respike.kulkarni_model import MAP, N_CLASSES, VARIANTS, Constants, modified_decay
+from respike.kulkarni_fast import padded
+from respike.kulkarni_model import MAP, N_CLASSES, modified_decay
+from respike.kulkarni_neuron import VARIANTS, Constants
 from respike.kulkarni_normad import quantise
+from respike.kulkarni_table import features_of
 
 BLOCK = 500  # images at a time
 
@@ -109,13 +112,11 @@ def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:
         return float((logits(make(images, kind), w, bias, scale).argmax(axis=1) == labels).mean())
 
     images, labels = data.test_images[: s.n_test], data.test_labels[: s.n_test]
-    test = make(images, s.features)
+    val, test = data.train_images[-s.n_val :], make(images, s.features)
     outputs = logits(test, weights, bias, scale)
     metrics = {
         "test_accuracy_final": (outputs.argmax(axis=1) == labels).mean(),
-        "val_accuracy_final": accuracy(
-            data.train_images[-s.n_val :], data.train_labels[-s.n_val :]
-        ),
+        "val_accuracy_final": accuracy(val, data.train_labels[-s.n_val :]),
         "weights": weights.size,
         "features_active": (test > 0).mean(),
     }

@@ -14,7 +14,8 @@ import numpy as np
 from respike import kulkarni_filters, kulkarni_pass
 from respike.data.mnist import Mnist
 from respike.job import Result, main
-from respike.kulkarni_model import MAP, N_CLASSES, VARIANTS, Constants, decide, modified_decay
+from respike.kulkarni_model import MAP, N_CLASSES, decide, modified_decay
+from respike.kulkarni_neuron import VARIANTS, Constants
 from respike.kulkarni_normad import desired_train, quantise, train_images
 
 BLOCK = 500  # images passed at a time
@@ -59,7 +60,7 @@ def accuracy(net, images, labels, table=None) -> float:
 
 
 def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:
-    """Train filters, then weights; test once at full and at reduced precision, and on both passes."""
+    """Train filters, then weights; test once: full and reduced precision, both passes."""
     s = settings
     filters = kulkarni_filters.train(data, s.n_filters, s.n_train_filters, 1, seed).trained
     weights = np.zeros((s.n_filters * MAP * MAP, N_CLASSES))

@@ -67,7 +67,7 @@ def fig2(runs: Runs) -> plt.Figure:
 
 
 def rate(runs: Runs) -> plt.Figure:
-    """Section III: is the rate sub-linear in the current?"""
+    """Section III: whether the rate is sub-linear in the current."""
     run = runs["encode_corrected"][0]
     found = run.arrays()
     nano = found["current_pA"] / 1000

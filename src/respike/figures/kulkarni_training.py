@@ -79,7 +79,7 @@ def speed(runs: Runs) -> plt.Figure:
 
 
 def training(runs: Runs) -> plt.Figure:
-    """Reference [6]: learning curves, test accuracies, highest rates."""
+    """Draw learning curves, test accuracies and highest rates (reference [6])."""
     figure, axes = plt.subplots(1, 3, figsize=(14, 4), width_ratios=[1.1, 1.3, 0.9])
     ax = axes[0]
     for name, colour, label in (
@@ -122,7 +122,7 @@ def training(runs: Runs) -> plt.Figure:
 
 
 def bits(runs: Runs) -> plt.Figure:
-    """Reference [6]: accuracy against the precision of the weights."""
+    """Draw accuracy against the precision of the weights (reference [6])."""
     figure, ax = plt.subplots(figsize=(7, 4.2))
     for name, (label, colour) in {
         "train": NORMAD, "readout": READOUT, "ann": ("ANN, same filters", ANN)
