@@ -67,7 +67,7 @@ def agreement(original: np.ndarray, modified: np.ndarray, n_ranked: int = 1000) 
 
 
 def plain_passes(s, filters: np.ndarray, weights: np.ndarray, images: np.ndarray, decays: dict):
-    """Return hidden and output counts and CPU seconds by key of `decays`, step by step.
+    """Return hidden and output counts and CPU seconds per image by key of `decays`, step by step.
 
     `decays` maps a name to the decay of a modified pass, or to None for the original. The
     document's loop re-implemented plainly; the table of pixel trains is given. weights (n, 10).
@@ -83,7 +83,7 @@ def plain_passes(s, filters: np.ndarray, weights: np.ndarray, images: np.ndarray
             spk, out = model.forward(
                 image, filters, weights.T, s, variant, gain, s.gain_out_pA, decay, trains
             )
-            seconds[key] += time.process_time() - since
+            seconds[key] += (time.process_time() - since) / len(images)
             hidden[key].append(spk.sum(axis=0).astype(np.uint8))
             output[key].append(out.sum(axis=0))
     joined = [{key: np.array(part) for key, part in parts.items()} for parts in (hidden, output)]

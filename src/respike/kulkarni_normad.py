@@ -90,11 +90,11 @@ def normad_update(spk_t, spk_n, n, spk, label, desired, weights, rate, decays, l
 
 @njit(cache=True)
 def _train(
-    images, labels, order, tables, n_filters, gain, out, modified, edges, trains, desired, rate,
-    leak, room,
+    images, labels, order, tables, n_filters, gain, weights, out, modified, edges, trains, desired,
+    rate, leak, room,
 ):  # fmt: skip
     pixel_trains, filters, layer = tables
-    weights, gain_out, decays, inhibit = out
+    gain_out, decays, inhibit = out
     num_steps = len(desired)
     spk_t, spk_n = np.empty(room, np.int32), np.empty(room, np.int32)
     spk = np.zeros((num_steps, N_CLASSES), np.uint8)
@@ -132,7 +132,7 @@ def train_images(
     """
     right, errors = _train(
         images.reshape(len(images), -1), labels, order, net.tables, len(net.filters), net.gain_pA,
-        net.output_numbers(), *table_numbers(table), desired, rate_pA,
+        net.weights, net.output_numbers(), *table_numbers(table), desired, rate_pA,
         math.exp(-net.c.dt_ms / tau_leak_ms), net.most_spikes(),
     )  # fmt: skip
     return right / len(order), errors / len(order)

@@ -66,8 +66,8 @@ class Network:
         return modified_table(self.c, self.variant, gain_pA, decay, max(largest, 1e-300))
 
     def output_numbers(self) -> tuple:
-        """Return what `output_layer` takes after the spikes, but for the layer."""
-        return (self.weights, self.gain_out_pA, synapse_decays(self.c), self.inhibit_pA)
+        """Return what `output_layer` takes after the weights, but for the layer."""
+        return (self.gain_out_pA, synapse_decays(self.c), self.inhibit_pA)
 
 
 def table_numbers(table: ModifiedTable | None) -> tuple:
@@ -78,15 +78,17 @@ def table_numbers(table: ModifiedTable | None) -> tuple:
 
 
 @njit(parallel=True, cache=True)
-def _pass(images, tables, n_filters, gain, out, modified, edges, trains, room, hidden, counts):
+def _pass(
+    images, tables, n_filters, gain, weights, out, modified, edges, trains, room, hidden, counts
+):
     pixel_trains, filters, layer = tables
-    weights, gain_out, decays, inhibit = out
+    gain_out, decays, inhibit = out
     num_steps = len(layer[0]) - 1
     for i in prange(len(images)):
         spk_t, spk_n = np.empty(room, np.int32), np.empty(room, np.int32)
         spk = np.zeros((num_steps, N_CLASSES), np.uint8)
         if modified:
-            features = np.empty(len(weights))
+            features = np.empty(hidden.shape[1])
             features_of(images[i], filters, n_filters, features)
             n = modified_events(features, edges, trains, spk_t, spk_n, num_steps)
         else:
@@ -95,26 +97,37 @@ def _pass(images, tables, n_filters, gain, out, modified, edges, trains, room, h
             )
         for k in range(n):
             hidden[i, spk_n[k]] += 1
-        output_layer(spk_t, spk_n, n, weights, gain_out, decays, inhibit, layer, num_steps, spk)
-        for t in range(num_steps):
-            for j in range(N_CLASSES):
-                counts[i, j] += spk[t, j]
+        for w in range(len(weights)):
+            output_layer(
+                spk_t, spk_n, n, weights[w], gain_out, decays, inhibit, layer, num_steps, spk
+            )
+            for t in range(num_steps):
+                for j in range(N_CLASSES):
+                    counts[w, i, j] += spk[t, j]
 
 
-def run(net: Network, images: np.ndarray, table: ModifiedTable | None = None):
+def run(
+    net: Network,
+    images: np.ndarray,
+    table: ModifiedTable | None = None,
+    weights: np.ndarray | None = None,
+):
     """Return spike counts of the hidden layer and of the outputs for every image.
 
     The first is uint16 (n, n_hidden), the second int64 (n, 10); images uint8 (n, 28, 28). With
-    `table` the modified pass of Section VIII runs. Raises ValueError for images of another size.
+    `table` the modified pass of Section VIII runs. With `weights` (k, n_hidden, 10) these stand in
+    for the network's own, the second is (k, n, 10) and the hidden layer is passed once for all; k
+    may be 0. Raises ValueError for images of another size.
     """
     flat = check_images(images).reshape(len(images), -1)
+    sets = net.weights[None] if weights is None else np.ascontiguousarray(weights)
     hidden = np.zeros((len(images), len(net.weights)), np.uint16)
-    counts = np.zeros((len(images), N_CLASSES), np.int64)
+    counts = np.zeros((len(sets), len(images), N_CLASSES), np.int64)
     _pass(
-        flat, net.tables, len(net.filters), net.gain_pA, net.output_numbers(),
+        flat, net.tables, len(net.filters), net.gain_pA, sets, net.output_numbers(),
         *table_numbers(table), net.most_spikes(), hidden, counts,
     )  # fmt: skip
-    return hidden, counts
+    return hidden, counts[0] if weights is None else counts
 
 
 @njit(cache=True)

@@ -32,8 +32,9 @@ def test_halved_counts_keep_their_ranks_only():
 def test_shuffled_counts_have_the_distribution_only():
     shuffled = RNG.permuted(COUNTS, axis=1)
     found = compare.agreement(COUNTS, shuffled)
-    assert found["mean_ratio"] == 1 and found["overlap"] == 1 and found["wasserstein"] == 0
-    assert found["rank_correlation"] < 0 and found["same_neurons"] < 0.4
+    assert (found["mean_ratio"], found["overlap"]) == pytest.approx((1, 1))
+    assert found["wasserstein"] == pytest.approx(0)
+    assert found["rank_correlation"] < 0.1 and found["same_neurons"] < 0.4
 
 
 def test_silence_is_not_similarity():
@@ -99,7 +100,8 @@ def test_rank_correlation_of_what_does_not_vary_is_none():
 def test_the_plain_passes_are_timed_and_counted():
     settings = full_pass.Settings(
         **dataclasses.asdict(dataclasses.replace(C, num_steps=60)), variant="corrected",
-        n_filters=2, filters="random", n_train_filters=1, n_test=1, n_compare=0, n_plain=1,
+        n_filters=2, filters="random", n_train_filters=1, n_test=1, n_modified=1,
+        n_compare=0, n_plain=1,
         gain_pA=1e6, modified_gain_pA=5e5, gain_out_pA=100.0, decay_coded=0.966,
     )  # fmt: skip
     image = np.full((1, 28, 28), 255, np.uint8)

@@ -100,7 +100,7 @@ def test_lateral_inhibition_lowers_the_others(data):
     _, held = kulkarni_pass.run(network(weights, inhibit_pA=2e4), data.test_images[:5])
     assert free[:, 1:].sum() > 20
     assert held[:, 1:].sum() < 0.7 * free[:, 1:].sum()
-    assert held[:, 0].sum() >= 0.9 * free[:, 0].sum()
+    assert (held[:, 0] > held[:, 1:].max(axis=1)).all()
 
 
 def test_the_desired_train():
@@ -117,9 +117,9 @@ def test_rounded_weights_have_as_many_levels_as_bits_allow(bits):
     rounded = normad.quantise(weights, bits)
     levels = np.unique(rounded)
     assert 2 ** (bits - 1) < len(levels) <= 2**bits
-    assert np.diff(levels) == pytest.approx(np.diff(levels)[0] * np.round(
-        np.diff(levels) / np.diff(levels)[0]))  # fmt: skip
-    assert levels[0] == pytest.approx(-levels[-1])
+    spacing = np.diff(levels).min()
+    assert levels / spacing - 0.5 == pytest.approx(np.round(levels / spacing - 0.5), abs=1e-6)
+    assert levels[0] == pytest.approx(-levels[-1], rel=0.1)
     error = ((rounded - weights) ** 2).mean()
     # The least error of a uniform quantiser for a normal variable, in units of its variance
     # (J. Max, 1960): 0.363, 0.119, 0.0374 for 1 to 3 bits.

@@ -49,6 +49,7 @@ class Features:
 
     def __init__(self, s: Settings, filters: np.ndarray):
         weights = np.zeros((len(filters) * MAP * MAP, N_CLASSES))
+        self.no_outputs = np.zeros((0, *weights.shape))
         self.net = kulkarni_pass.Network(s, VARIANTS[s.variant], filters, s.gain_pA, weights, 1.0)
         self.table = self.net.table(s.modified_gain_pA, modified_decay(s))
         self.largest = max(np.maximum(filters, 0).sum(axis=(1, 2)).max(), 1e-9)
@@ -65,7 +66,9 @@ class Features:
         table = self.table if kind == "modified" else None
         for start in range(0, len(images), BLOCK):
             block = images[start : start + BLOCK]
-            out[start : start + len(block)] = kulkarni_pass.run(self.net, block, table)[0]
+            out[start : start + len(block)] = kulkarni_pass.run(
+                self.net, block, table, self.no_outputs
+            )[0]
         return out
 
 
