@@ -22,9 +22,7 @@ from respike.kulkarni_model import FIELD, MAP, N_CLASSES, SIDE
 from respike.kulkarni_neuron import Constants, Variant, pixel_trains, resume_steps
 
 POSITIONS, PIXELS = MAP * MAP, SIDE * SIDE
-LANES = (
-    16  # filters of a position, padded to whole vectors; spikes are looked for in the first ones
-)
+LANES = 12  # filters of a position: a few vector operations serve all of them
 
 
 @dataclass(frozen=True)
@@ -151,30 +149,31 @@ def hidden_events(image, trains, filters, n_filters, gain, layer, num_steps, spk
                     if x - dx < 0 or x - dx >= MAP:
                         continue
                     q = (y - dy) * MAP + x - dx
+                    sums, weights = cur[q], filters[dy, dx]
                     if seen[q] != t:
                         seen[q] = t
                         touched[n_touched] = q
                         n_touched += 1
                         for f in range(LANES):
-                            cur[q, f] = filters[dy, dx, f]
+                            sums[f] = weights[f]
                     else:
                         for f in range(LANES):
-                            cur[q, f] += filters[dy, dx, f]
+                            sums[f] += weights[f]
         newest = first_free_at
         for k in range(n_touched):
             q = touched[k]
             relaxed = keep[t - last[q]]
             last[q] = t
-            fires = False
+            row, sums, free = u[q], cur[q], free_at[q]  # rows: LLVM makes vectors of the loops
             for f in range(LANES):
-                z = u[q, f] * relaxed + scale * cur[q, f]
-                if t < free_at[q, f]:
-                    z = 0.0
-                u[q, f] = z
-                fires |= z >= theta
+                z = row[f] * relaxed + scale * sums[f]
+                row[f] = 0.0 if t < free[f] else z
+            reached = 0
+            for f in range(LANES):
+                reached += row[f] >= theta
             if holds_first and q == 0 and t < first_free_at:
                 u[0, 0] = 0.0
-            if fires:
+            if reached:
                 for f in range(n_filters):
                     if u[q, f] > theta or (inclusive and u[q, f] == theta):
                         u[q, f] = 0.0
