@@ -7,7 +7,6 @@ import time
 
 import numpy as np
 import torch
-from scipy import stats
 
 from respike import kulkarni_model as model
 from respike.kulkarni_neuron import VARIANTS, pixel_trains
@@ -29,12 +28,22 @@ def wasserstein(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(p - q).sum())
 
 
-def _rows_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return Pearson's r of each row of a and b, NaN where one does not vary."""
-    a = a - a.mean(axis=1, keepdims=True)
-    b = b - b.mean(axis=1, keepdims=True)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (a * b).sum(axis=1) / np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Return Pearson's r of two vectors; 0 if one of them does not vary."""
+    a, b = a - a.mean(), b - b.mean()
+    size = np.sqrt((a * a).sum() * (b * b).sum())
+    return float((a * b).sum() / size) if size > 0 else 0.0
+
+
+def ranks(x: np.ndarray) -> np.ndarray:
+    """Return the ranks of a vector from 1 on, equal values sharing their mean rank."""
+    _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
+    return (counts.cumsum() - (counts - 1) / 2)[inverse]
+
+
+def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Return Spearman's rank correlation; 0 if one of the two does not vary."""
+    return correlation(ranks(a), ranks(b))
 
 
 def agreement(original: np.ndarray, modified: np.ndarray, n_ranked: int = 1000) -> dict:
@@ -43,14 +52,12 @@ def agreement(original: np.ndarray, modified: np.ndarray, n_ranked: int = 1000) 
     Ranks are taken over the neurons that fire in either pass, in the first `n_ranked` images: the
     many that are silent in both would agree for nothing. NaN where nothing varies.
     """
-    ranks, counts = [], []
+    by_rank, by_count = [], []
     for a, b in zip(original[:n_ranked], modified[:n_ranked], strict=True):
         used = (a > 0) | (b > 0)
         if used.sum() > 1 and np.ptp(a[used]) and np.ptp(b[used]):
-            a, b = a[used].astype(float), b[used].astype(float)
-            pair = np.stack([stats.rankdata(a), stats.rankdata(b)])
-            ranks.append(_rows_correlation(pair[:1], pair[1:])[0])
-            counts.append(_rows_correlation(a[None], b[None])[0])
+            by_rank.append(rank_correlation(a[used], b[used]))
+            by_count.append(correlation(a[used], b[used]))
     zeros = (original == 0) & (modified == 0)
     fire_a, fire_b = original > 0, modified > 0
     either = (fire_a | fire_b).sum()
@@ -60,8 +67,8 @@ def agreement(original: np.ndarray, modified: np.ndarray, n_ranked: int = 1000) 
         "overlap": histogram_overlap(original, modified),
         "overlap_active": histogram_overlap(original[~zeros], modified[~zeros]) if either else 1.0,
         "wasserstein": wasserstein(original, modified),
-        "rank_correlation": float(np.mean(ranks)) if ranks else float("nan"),
-        "count_correlation": float(np.mean(counts)) if counts else float("nan"),
+        "rank_correlation": float(np.mean(by_rank)) if by_rank else float("nan"),
+        "count_correlation": float(np.mean(by_count)) if by_count else float("nan"),
         "same_neurons": float((fire_a & fire_b).sum() / either) if either else float("nan"),
     }
 

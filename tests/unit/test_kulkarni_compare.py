@@ -92,9 +92,17 @@ def test_a_deviation_leaks_or_grows_by_the_sign():
     assert encode.deviation_left(PRINTED_C, 1)[0] == pytest.approx(1.01**100)
 
 
+def test_ranks_are_those_of_scipy():
+    from scipy import stats
+
+    x, y = RNG.integers(0, 9, 50), RNG.normal(size=50)
+    assert compare.ranks(x) == pytest.approx(stats.rankdata(x))
+    assert compare.rank_correlation(x, y) == pytest.approx(stats.spearmanr(x, y).statistic)
+
+
 def test_rank_correlation_of_what_does_not_vary_is_none():
-    assert encode.rank_correlation(np.arange(4), np.full(4, 33)) == 0
-    assert encode.rank_correlation(np.arange(4), np.array([0, 1, 5, 9])) == pytest.approx(1)
+    assert compare.rank_correlation(np.arange(4), np.full(4, 33)) == 0
+    assert compare.rank_correlation(np.arange(4), np.array([0, 1, 5, 9])) == pytest.approx(1)
 
 
 def test_the_plain_passes_are_timed_and_counted():

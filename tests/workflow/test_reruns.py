@@ -85,8 +85,9 @@ def add(line):
 LIF, LOCAL = "src/respike/lif.py", "src/respike/local_learning.py"
 DRAW, FIGURES = "src/respike/figures/draw.py", "src/respike/figures/poisson_mlp.py"
 RULES, CLAIMS = "workflow/rules/snn_mnist.smk", "workflow/claims/snn_mnist.yaml"
-USE_NUMBA = ("poisson_mlp/*", "snn_mnist/*")  # but for the ANNs
+USE_NUMBA = ("poisson_mlp/*", "snn_mnist/*", "kulkarni_forward/*")  # but for those without
 ANNS = ("*/ann",)
+NO_NUMBA = (*ANNS, "kulkarni_forward/encode*")
 
 # What changes no number: (file, edit).
 HARMLESS = {
@@ -148,6 +149,18 @@ CASES = {
         add("EXTRA = 1"),
         lambda o: o.after(o.runs("poisson_mlp/*", but=("*/encode", *ANNS))),
     ),
+    "neuron of the Kulkarni network": (
+        "src/respike/kulkarni_neuron.py",
+        replace(("v_mV + c.dt_ms * (first + second) / 2", "v_mV + c.dt_ms * second")),
+        lambda o: o.after(o.runs("kulkarni_forward/*")),
+    ),
+    "learning rule of the Kulkarni network": (
+        "src/respike/kulkarni_normad.py",
+        add("EXTRA = 1"),
+        lambda o: o.after(
+            o.runs("kulkarni_forward/train*", "kulkarni_forward/readout*", "*/ann_filters")
+        ),
+    ),
     "deep module: events.py": (
         "src/respike/events.py",
         add("EXTRA = 1"),
@@ -174,7 +187,7 @@ CASES = {
         lambda o: o.after(
             o.runs("poisson_mlp/*", "snn_mnist/*",
                    but=(*ANNS, *(f"*/{name}" for name in ("encode", "forward", "overflow"))))
-        ) | o.figures(),  # both figure modules print it
+        ) | o.figures(source="poisson_mlp") | o.figures(source="snn_mnist"),  # both print it
     ),
     # Configuration.
     "setting of one experiment": (
@@ -217,7 +230,7 @@ CASES = {
     "pin of numba": (
         "requirements.lock",
         lambda text: re.sub(r"(?m)^numba==\S+", "numba==99.0", text),
-        lambda o: o.after(o.runs(*USE_NUMBA, but=ANNS)),
+        lambda o: o.after(o.runs(*USE_NUMBA, but=NO_NUMBA)),
     ),
     "pin of matplotlib": (
         "requirements.lock",

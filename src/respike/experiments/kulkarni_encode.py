@@ -8,10 +8,10 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from respike.data.mnist import Mnist
 from respike.job import Result, main
+from respike.kulkarni_compare import rank_correlation
 from respike.kulkarni_model import (
     double_exponential,
     kernel_trace,
@@ -65,13 +65,6 @@ def steepest_exponent(c: Constants) -> float:
     """
     cur = pixel_current(np.linspace(1, 255, 2550), c)
     return float(np.gradient(np.log(rate_Hz(cur, c)), np.log(cur)).max())
-
-
-def rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
-    """Return Spearman's rank correlation; 0 if one of the two does not vary."""
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return 0.0
-    return float(stats.spearmanr(x, y).statistic)
 
 
 def interval_spread(spk: np.ndarray) -> float:

@@ -14,7 +14,12 @@ from respike import kulkarni_filters, kulkarni_pass
 from respike import kulkarni_model as model
 from respike.data.mnist import Mnist
 from respike.job import Result, main
-from respike.kulkarni_compare import agreement, first_layer_ratio, plain_passes
+from respike.kulkarni_compare import (
+    agreement,
+    correlation,
+    first_layer_ratio,
+    plain_passes,
+)
 from respike.kulkarni_neuron import VARIANTS, Constants
 
 BLOCK = 500  # images at a time; bounds the memory, changes no number
@@ -155,12 +160,12 @@ def map_correlation(hidden: np.ndarray, images: np.ndarray, filters: np.ndarray)
     """
     found = []
     for counts, image in zip(hidden[:200], images[:200], strict=False):
-        features = np.maximum(model.feature_map(image, filters), 0)
-        a = counts.reshape(len(filters), -1).astype(float)
-        b = features.reshape(len(filters), -1)
-        a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
-        size = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
-        found += list((a * b).sum(axis=1)[size > 0] / size[size > 0])
+        features = np.maximum(model.feature_map(image, filters), 0).reshape(len(filters), -1)
+        found += [
+            correlation(a, b)
+            for a, b in zip(counts.reshape(len(filters), -1), features, strict=True)
+            if np.ptp(a) and np.ptp(b)
+        ]
     return float(np.mean(found)) if found else float("nan")
 
 

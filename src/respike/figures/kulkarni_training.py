@@ -100,7 +100,7 @@ def training(runs: Runs) -> plt.Figure:
         ("  tested on original", "train_modified", other, SNN_OTHER),
         ("back-prop. on counts", "readout", final, OTHER),
         ("  tested on modified", "readout", other, OTHER),
-        ("ANN, same filters", "ann", final, ANN),
+        ("ANN, same filters", "ann_filters", final, ANN),
     ]
     for k, (_, name, metric, colour) in enumerate(rows):
         dots(ax, k, runs.values(name, metric), colour, horizontal=True)
@@ -125,7 +125,7 @@ def bits(runs: Runs) -> plt.Figure:
     """Draw accuracy against the precision of the weights (reference [6])."""
     figure, ax = plt.subplots(figsize=(7, 4.2))
     for name, (label, colour) in {
-        "train": NORMAD, "readout": READOUT, "ann": ("ANN, same filters", ANN)
+        "train": NORMAD, "readout": READOUT, "ann_filters": ("ANN, same filters", ANN)
     }.items():  # fmt: skip
         if not runs[name]:
             continue
