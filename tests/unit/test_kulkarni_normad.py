@@ -124,12 +124,12 @@ def test_rounded_weights_have_as_many_levels_as_bits_allow(bits):
     # The least error of a uniform quantiser for a normal variable, in units of its variance
     # (J. Max, 1960): 0.363, 0.119, 0.0374 for 1 to 3 bits.
     best = {1: 0.363, 2: 0.119, 3: 0.0374, 8: 0.0001}[bits]
-    assert error < 9 * best * 1.15
+    assert 9 * best * 0.95 < error < 9 * best * 1.3
 
 
 def test_more_bits_lose_less():
     weights = RNG.normal(0, 3, (400, 10))
-    errors = [((normad.quantise(weights, b) - weights) ** 2).mean() for b in range(1, 9)]
+    errors = [np.abs(normad.quantise(weights, b) - weights).mean() for b in range(1, 9)]
     assert (np.diff(errors) < 0).all()
 
 
