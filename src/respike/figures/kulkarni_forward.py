@@ -78,7 +78,7 @@ def rate(runs: Runs) -> plt.Figure:
     ax.plot(nano, found["rate_Hz"], color=INK, linewidth=1, label="continuous time")
     ax.plot([0, nano[-1]], [0, found["rate_Hz"][-1]], "--", color=BAND, label="proportional")
     ax.axvline(nano[0], color=BAND, linewidth=1)
-    ax.annotate("rheobase", (nano[0], 4), rotation=90, fontsize=8, xytext=(3, 0),
+    ax.annotate("rheobase", (nano[0], 200), rotation=90, fontsize=8, xytext=(4, 0),
                 textcoords="offset points")  # fmt: skip
     ax.set(xlabel="input current (nA)", ylabel="rate (Hz)", xlim=(0, None), ylim=(0, None))
     ax.legend(loc="lower right")
@@ -113,7 +113,7 @@ def printed(runs: Runs) -> plt.Figure:
             ax.plot(ms[:200], trace[:200], color=colour, label=label, linewidth=1.2)
     ax.axhline(s["v_thresh_mV"], color=PUBLISHED, linestyle="--", linewidth=1)
     ax.set(xlabel="time (ms)", ylabel="V after a step (mV)", title="pixel 255, threshold dashed")
-    ax.legend(loc="center right")
+    ax.legend(loc="upper right", bbox_to_anchor=(1, 0.78))
     for ax, names, title in (
         (axes[2], {"kernel_printed": ("as printed", WRONG), "kernel": ("corrected", SNN)},
          "synaptic kernel, size"),
@@ -161,6 +161,7 @@ def outputs(runs: Runs) -> plt.Figure:
         found = run.arrays()
         counts = found["output_counts_original"]
         for k, ax in enumerate(line[:4]):
+            ax.set_visible(k < len(counts))
             if k < len(counts):
                 ax.bar(range(10), counts[k], color=colour)
                 ax.set(xticks=[0, 5, 9], ylim=(0, 1.1 * max(1, counts[:4].max())))
@@ -185,7 +186,7 @@ def outputs(runs: Runs) -> plt.Figure:
 def fig4(runs: Runs) -> plt.Figure:
     """Figure 4: distributions of hidden counts and heat maps, original against modified."""
     rows = [row for row in encodings(runs, "full_pass") if row[0] != "as printed"]
-    figure = plt.figure(figsize=(15, 4.3 * len(rows)))
+    figure = plt.figure(figsize=(15, 3.7 * len(rows)))
     for part, (label, _, run) in zip(
         np.atleast_1d(figure.subfigures(len(rows), 1)), rows, strict=True
     ):
@@ -199,7 +200,8 @@ def fig4(runs: Runs) -> plt.Figure:
         ax.set(xlabel="spikes of a hidden neuron", ylabel="share of neurons", xlim=(0.5, 35),
                title=f"{label}: all test images")  # fmt: skip
         percent(ax)
-        ax.legend(loc="upper right")
+        ax.set_ylim(0, 1.4 * ax.get_ylim()[1])  # room for the legend
+        ax.legend(loc="upper left")
         grid = right.subplots(len(PASSES), 12)
         for line, (key, (name, _)) in zip(grid, PASSES.items(), strict=True):
             show_maps(line, found[f"maps_{key}"], max(1, found[f"maps_{key}"].max()))
