@@ -151,9 +151,9 @@ def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:
         metrics["first_layer_time_ratio"] = first_layer_ratio(images[0], filters, s.num_steps)
     nine = int(np.argmax(labels == 9))  # Figure 4 shows a digit 9; image 0 if there is none
     for key, counts in hidden.items():
-        arrays[f"maps_{key}"] = counts[nine].reshape(-1, model.MAP, model.MAP)
         arrays[f"histogram_{key}"] = histogram(counts)
-        arrays[f"histogram_nine_{key}"] = np.bincount(counts[nine], minlength=41)
+        if nine < len(counts):
+            arrays[f"maps_{key}"] = counts[nine].reshape(-1, model.MAP, model.MAP)
         arrays[f"image_means_{key}"] = counts.mean(axis=1)
         arrays[f"output_counts_{key}"] = output[key].astype(np.uint16)
     arrays |= {"image": images[nine], "label": labels[nine : nine + 1], "labels": labels}

@@ -198,7 +198,7 @@ def fig4(runs: Runs) -> plt.Figure:
             ax.step(np.arange(1, len(shares)), shares[1:], where="mid", color=colour,
                     label=f"{name}: mean {run[f'hidden_mean_{key}']:.2f}")  # fmt: skip
         ax.set(xlabel="spikes of a hidden neuron", ylabel="share of neurons", xlim=(0.5, 35),
-               title=f"{label}: all test images")  # fmt: skip
+               title=f"{label}: test images")  # fmt: skip
         percent(ax)
         ax.set_ylim(0, 1.4 * ax.get_ylim()[1])  # room for the legend
         ax.legend(loc="upper left")

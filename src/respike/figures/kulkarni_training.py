@@ -40,7 +40,7 @@ def filters(runs: Runs) -> plt.Figure:
                 ax.set(xticks=[], yticks=[])
                 ax.spines[:].set_visible(False)
             left.colorbar(drawn, ax=list(line), shrink=0.8, pad=0.01,
-                          label="weight" if line is grid[2 * k] else "spikes")  # fmt: skip
+                          label="weight" if "PuOr" in style.values() else "spikes")  # fmt: skip
         grid[2 * k, 0].set_ylabel(f"{label}:\nfilters", fontsize=9)
         grid[2 * k + 1, 0].set_ylabel("counts", fontsize=9)
     ax = right.subplots()
