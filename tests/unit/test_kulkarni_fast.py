@@ -130,6 +130,21 @@ def test_torch_gives_the_same_counts(case, images, which):
     assert (hidden == ours[0]).all() and (counts == ours[1]).all()
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("which", ["original", "modified"])
+def test_a_gpu_gives_the_same_counts(case, images, which):
+    net, gain = case
+    decay = None if which == "original" else model.modified_decay(C)
+    args = (images, FILTERS, WEIGHTS.T, C, net.variant, gain if decay else net.gain_pA)
+    more = {"dtype": torch.float64, "decay": decay}
+    on_cpu = forward(*args, net.gain_out_pA, "cpu", **more)
+    on_gpu = forward(*args, net.gain_out_pA, "cuda", **more)
+    # Sums in another order may move a potential across the threshold by rounding.
+    for a, b in zip(on_cpu, on_gpu, strict=True):
+        assert (a != b).mean() < 1e-4
+
+
 def test_the_fast_path_refuses_the_printed_neuron():
     with pytest.raises(ValueError, match="v_rest_mV: found 70, at or above the threshold 20"):
         layer(PRINTED_C, PRINTED)
