@@ -118,11 +118,13 @@ def is_made(metric, metrics, settings):
     """Tell whether a run with `settings` reports `metric`, given what a smoke run reported."""
     if metric in metrics:
         return True
-    # One metric per epoch or per length of test: fewer of them at scale smoke.
+    # One metric per epoch, length of test or precision: fewer of them at scale smoke.
     if match := re.fullmatch(r"loss_epoch_(\d+)", metric):
         return "loss_epoch_1" in metrics and 1 <= int(match[1]) <= settings["epochs"]
     if match := re.fullmatch(r"test_accuracy_T(\d+)", metric):
         return int(match[1]) in settings["num_steps_test"]
+    if match := re.fullmatch(r"(?:test_accuracy|loss)_(\d+)_bits", metric):
+        return int(match[1]) in settings["bits"]
     return False
 
 
