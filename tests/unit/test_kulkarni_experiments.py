@@ -96,6 +96,14 @@ def test_as_printed_the_maps_know_only_the_sign_of_the_filter(data):
     assert falls.any() and not falls.all()
 
 
+def test_as_coded_a_lit_corner_is_refused(data):
+    images = data.test_images.copy()
+    images[3, 0, 2] = 9
+    lit = dataclasses.replace(data, test_images=images)
+    with pytest.raises(ValueError, match="a corner is lit"):
+        run(kulkarni_full_pass, PASS, lit, variant="as_coded")
+
+
 def test_random_filters_are_the_ones_before_training(data):
     found = run(kulkarni_full_pass, PASS, data, filters="random").arrays
     assert (found["filters"] == found["filters_start"]).all()
