@@ -134,6 +134,8 @@ def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:
     arrays = {"filters": filters, "filters_start": found.start}
     features = model.feature_map(images[0], filters)
     metrics["map_correlation"] = map_correlation(hidden["original"], images, filters)
+    maps = hidden["original"].reshape(-1, model.MAP**2)
+    metrics["maps_that_vary"] = (maps.max(axis=1) > maps.min(axis=1)).mean()
     for key in ("printed_decay", "coded_decay"):
         metrics |= {
             f"{name}_{key}": value
