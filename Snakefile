@@ -14,6 +14,7 @@ include: "workflow/rules/snn_mnist.smk"
 include: "workflow/rules/nmnist.smk"
 include: "workflow/rules/nmnist_grid.smk"
 include: "workflow/rules/nmnist_emulator.smk"
+include: "workflow/rules/kulkarni_forward.smk"
 include: "workflow/rules/report.smk"
 
 

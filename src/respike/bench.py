@@ -30,7 +30,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Case:
-    """One comparison. The three functions do the same work and return when it is done."""
+    """One comparison. The functions do the same work and return when it is done."""
 
     name: str
     unit: str  # of the times in the table, as `ms per batch`
@@ -38,6 +38,7 @@ class Case:
     peer: Callable[[], object]
     floor: Callable[[], object] | None = None
     per_call: int = 1  # units of work in one call
+    peer_per_call: int | None = None  # in one call of the peer, if other than ours
     device: str = "cpu"
     threads: int = 1
     note: str = ""
@@ -57,6 +58,8 @@ def measure(case: Case, rounds: int, least_s: float, clock=time.perf_counter) ->
         start = clock()
         function()
         repeats[name] = max(1, round(least_s / max(clock() - start, 1e-6)))
+    units = dict.fromkeys(sides, case.per_call)
+    units["peer"] = case.peer_per_call or case.per_call
     times = {name: [] for name in sides}
     for number in range(rounds):
         # Every second round runs backwards: nobody is always first.
@@ -64,7 +67,7 @@ def measure(case: Case, rounds: int, least_s: float, clock=time.perf_counter) ->
             start = clock()
             for _ in range(repeats[name]):
                 sides[name]()
-            times[name].append((clock() - start) / repeats[name] / case.per_call * 1000)
+            times[name].append((clock() - start) / repeats[name] / units[name] * 1000)
     ratios = [peer / ours for ours, peer in zip(times["ours"], times["peer"], strict=True)]
     low, middle, high = (
         statistics.quantiles(ratios, n=4, method="inclusive") if rounds > 1 else ratios * 3

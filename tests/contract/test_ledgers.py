@@ -37,6 +37,7 @@ KEYS = {
     "poisson_mlp": {f"P1-{letter}" for letter in "abcdefghi"},
     "snn_mnist": {f"P2-{letter}" for letter in "abcde"},
     "nmnist_grid": {f"N-{letter}" for letter in "abcde"},
+    "kulkarni_forward": {f"K-{letter}" for letter in "abcdefgh"},
 }
 
 # What belongs to one source; modules that are not listed belong to all and name no item.
@@ -49,6 +50,7 @@ MODULES = {
         "experiments/nmnist_transfer.py",
         "figures/nmnist_emulator.py",
     ],
+    "kulkarni_forward": ["experiments/kulkarni_*.py", "figures/kulkarni_*.py", "kulkarni_*.py"],
 }
 ITEM = re.compile(r"\b[UD][1-9]\d?\b")
 
@@ -127,11 +129,13 @@ def is_made(metric, metrics, settings):
     """Tell whether a run with `settings` reports `metric`, given what a smoke run reported."""
     if metric in metrics:
         return True
-    # One metric per epoch or per length of test: fewer of them at scale smoke.
+    # One metric per epoch, length of test or precision: fewer of them at scale smoke.
     if match := re.fullmatch(r"loss_epoch_(\d+)", metric):
         return "loss_epoch_1" in metrics and 1 <= int(match[1]) <= settings["epochs"]
     if match := re.fullmatch(r"test_accuracy_T(\d+)", metric):
         return int(match[1]) in settings["num_steps_test"]
+    if match := re.fullmatch(r"(?:test_accuracy|loss)_(\d+)_bits", metric):
+        return int(match[1]) in settings["bits"]
     return False
 
 

@@ -71,6 +71,12 @@ def test_short_work_is_repeated_and_units_are_counted(machine):
     assert [machine.calls[6:].count(name) for name in ("ours", "peer", "floor")] == [10, 3, 20]
 
 
+def test_a_call_of_the_peer_may_do_less(machine):
+    found = measure(machine, machine.case(ours=1.0, floor=None, per_call=20, peer_per_call=1))
+    assert found["ours"] == pytest.approx(50) and found["peer"] == pytest.approx(300)
+    assert found["ratio"] == pytest.approx(6)
+
+
 def test_the_spread_holds_the_middle_half_of_the_rounds(machine):
     pace = iter([1, 1, *range(1, 10)])
 
@@ -135,5 +141,6 @@ def test_wrong_use_is_one_message(toy_folder, capsys, monkeypatch):
 def test_every_real_case_runs(mnist_folder, threads, capsys):
     assert bench.main(["--quick", "--device", "cpu", "--threads", "1"]) == 0
     shown = capsys.readouterr().out
-    for name in ("snn_mnist training step", "snn_mnist forward", "rate encoding", "poisson_mlp"):
+    names = ("snn_mnist training step", "snn_mnist forward", "rate encoding", "poisson_mlp")
+    for name in (*names, "kulkarni original pass", "kulkarni modified pass"):
         assert name in shown

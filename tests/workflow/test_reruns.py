@@ -86,10 +86,11 @@ LIF, LOCAL = "src/respike/lif.py", "src/respike/local_learning.py"
 DRAW, FIGURES = "src/respike/figures/draw.py", "src/respike/figures/poisson_mlp.py"
 RULES, CLAIMS = "workflow/rules/snn_mnist.smk", "workflow/claims/snn_mnist.yaml"
 NMNIST = ("nmnist_grid/*", "nmnist_emulator/*")
-USE_NUMBA = ("poisson_mlp/*", "snn_mnist/*", *NMNIST)  # but for the ANNs
-ANNS = ("*/ann",)
 RECORDINGS = {"data/nmnist_smoke/manifest.json"}  # emulated
 EMULATOR = "src/respike/data/emulator.json"
+USE_NUMBA = ("poisson_mlp/*", "snn_mnist/*", "kulkarni_forward/*", *NMNIST)  # with exceptions
+ANNS = ("*/ann",)
+NO_NUMBA = (*ANNS, "kulkarni_forward/encode*")
 
 # What changes no number: (file, edit).
 HARMLESS = {
@@ -151,6 +152,18 @@ CASES = {
         LOCAL,
         add("EXTRA = 1"),
         lambda o: o.after(o.runs("poisson_mlp/*", but=("*/encode", *ANNS))),
+    ),
+    "neuron of the Kulkarni network": (
+        "src/respike/kulkarni_neuron.py",
+        replace(("v_mV + c.dt_ms * (first + second) / 2", "v_mV + c.dt_ms * second")),
+        lambda o: o.after(o.runs("kulkarni_forward/*")),
+    ),
+    "learning rule of the Kulkarni network": (
+        "src/respike/kulkarni_normad.py",
+        add("EXTRA = 1"),
+        lambda o: o.after(
+            o.runs("kulkarni_forward/train*", "kulkarni_forward/readout*", "*/ann_filters")
+        ),
     ),
     "deep module: events.py": (
         "src/respike/events.py",
@@ -239,7 +252,7 @@ CASES = {
     "pin of numba": (
         "requirements.lock",
         lambda text: re.sub(r"(?m)^numba==\S+", "numba==99.0", text),
-        lambda o: o.after(o.runs(*USE_NUMBA, but=ANNS)) | RECORDINGS,
+        lambda o: o.after(o.runs(*USE_NUMBA, but=NO_NUMBA)) | RECORDINGS,
     ),
     "pin of matplotlib": (
         "requirements.lock",
