@@ -9,10 +9,10 @@ import itertools
 import numpy as np
 import torch
 
-from respike import kulkarni_model as model
-from respike import kulkarni_pass
 from respike.bench import Case
-from respike.kulkarni_neuron import VARIANTS, Constants, current_to_spikes, pixel_trains
+from respike.kulkarni import model as model
+from respike.kulkarni import passes as kulkarni_pass
+from respike.kulkarni.neuron import VARIANTS, Constants, current_to_spikes, pixel_trains
 
 N_IMAGES = 100  # in one call of ours: as many as its threads share
 CONSTANTS = Constants(
@@ -69,7 +69,7 @@ def _on_cpu(net, images, table):
 
 
 def _on_gpu(images, filters, weights, variant, gain, gain_out, decay):
-    from respike.kulkarni_torch import forward
+    from respike.kulkarni.torch import forward
 
     return lambda: forward(
         images, filters, weights, CONSTANTS, variant, gain, gain_out, "cuda", decay=decay

@@ -50,7 +50,7 @@ MODULES = {
         "experiments/nmnist_transfer.py",
         "figures/nmnist_emulator.py",
     ],
-    "kulkarni_forward": ["experiments/kulkarni_*.py", "figures/kulkarni_*.py", "kulkarni_*.py"],
+    "kulkarni_forward": ["experiments/kulkarni_*.py", "figures/kulkarni_*.py", "kulkarni/*.py"],
 }
 ITEM = re.compile(r"\b[UD][1-9]\d?\b")
 

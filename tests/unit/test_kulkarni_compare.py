@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from test_kulkarni_neuron import CODED, CORRECTED, PRINTED_C, C
 
-from respike import kulkarni_compare as compare
 from respike.experiments import kulkarni_encode as encode
 from respike.experiments import kulkarni_full_pass as full_pass
+from respike.kulkarni import compare as compare
 
 RNG = np.random.default_rng(0)
 COUNTS = RNG.integers(0, 30, (4, 200)) * (RNG.random((4, 200)) < 0.3)
@@ -51,7 +51,7 @@ def test_overlap_and_distance_by_hand():
 
 
 def test_map_correlation_is_one_for_the_rectified_features():
-    from respike import kulkarni_model as model
+    from respike.kulkarni import model
 
     filters = RNG.normal(size=(3, 3, 3))
     images = RNG.integers(0, 256, (2, 28, 28)).astype(np.uint8)
@@ -80,7 +80,7 @@ def test_near_the_rheobase_the_rate_grows_faster_than_the_current():
 
 @pytest.mark.parametrize(("variant", "spread"), [(CORRECTED, 0), (CODED, 1)])
 def test_interval_spread(variant, spread):
-    from respike.kulkarni_neuron import pixel_trains
+    from respike.kulkarni.neuron import pixel_trains
 
     assert encode.interval_spread(pixel_trains(C, variant)) == spread
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from respike import kulkarni_filters
 from respike.data import mnist
+from respike.kulkarni import filters as kulkarni_filters
 
 
 @pytest.fixture(scope="module")

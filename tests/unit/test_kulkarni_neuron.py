@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from respike.kulkarni_neuron import (
+from respike.kulkarni.neuron import (
     VARIANTS,
     Constants,
     current_to_spikes,

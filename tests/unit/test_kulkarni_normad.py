@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from test_kulkarni_neuron import CORRECTED, C
 
-from respike import kulkarni_model as model
-from respike import kulkarni_normad as normad
-from respike import kulkarni_pass
 from respike.data import mnist
+from respike.kulkarni import model as model
+from respike.kulkarni import normad as normad
+from respike.kulkarni import passes as kulkarni_pass
 
 RNG = np.random.default_rng(5)
 FILTERS = RNG.uniform(-1 / 3, 1 / 3, (12, 3, 3)) + 0.1

@@ -154,12 +154,12 @@ CASES = {
         lambda o: o.after(o.runs("poisson_mlp/*", but=("*/encode", *ANNS))),
     ),
     "neuron of the Kulkarni network": (
-        "src/respike/kulkarni_neuron.py",
+        "src/respike/kulkarni/neuron.py",
         replace(("v_mV + c.dt_ms * (first + second) / 2", "v_mV + c.dt_ms * second")),
         lambda o: o.after(o.runs("kulkarni_forward/*")),
     ),
     "learning rule of the Kulkarni network": (
-        "src/respike/kulkarni_normad.py",
+        "src/respike/kulkarni/normad.py",
         add("EXTRA = 1"),
         lambda o: o.after(
             o.runs("kulkarni_forward/train*", "kulkarni_forward/readout*", "*/ann_filters")

@@ -11,15 +11,15 @@ import numpy as np
 
 from respike.data.mnist import Mnist
 from respike.job import Result, main
-from respike.kulkarni_compare import rank_correlation
-from respike.kulkarni_model import (
+from respike.kulkarni.compare import rank_correlation
+from respike.kulkarni.model import (
     double_exponential,
     kernel_trace,
     printed_kernel,
     printed_recursion,
     synaptic_trace,
 )
-from respike.kulkarni_neuron import (
+from respike.kulkarni.neuron import (
     VARIANTS,
     Constants,
     current_to_spikes,

@@ -10,17 +10,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from respike import kulkarni_filters, kulkarni_pass
-from respike import kulkarni_model as model
 from respike.data.mnist import Mnist
 from respike.job import Result, main
-from respike.kulkarni_compare import (
+from respike.kulkarni import filters as kulkarni_filters
+from respike.kulkarni import model as model
+from respike.kulkarni import passes as kulkarni_pass
+from respike.kulkarni.compare import (
     agreement,
     correlation,
     first_layer_ratio,
     plain_passes,
 )
-from respike.kulkarni_neuron import VARIANTS, Constants
+from respike.kulkarni.neuron import VARIANTS, Constants
 
 BLOCK = 500  # images at a time; bounds the memory, changes no number
 

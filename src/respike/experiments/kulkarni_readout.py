@@ -12,14 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from respike import kulkarni_filters, kulkarni_pass
 from respike.data.mnist import Mnist
 from respike.job import Result, main
-from respike.kulkarni_fast import padded
-from respike.kulkarni_model import MAP, N_CLASSES, modified_decay
-from respike.kulkarni_neuron import VARIANTS, Constants
-from respike.kulkarni_normad import quantise
-from respike.kulkarni_table import features_of
+from respike.kulkarni import filters as kulkarni_filters
+from respike.kulkarni import passes as kulkarni_pass
+from respike.kulkarni.fast import padded
+from respike.kulkarni.model import MAP, N_CLASSES, modified_decay
+from respike.kulkarni.neuron import VARIANTS, Constants
+from respike.kulkarni.normad import quantise
+from respike.kulkarni.table import features_of
 
 BLOCK = 500  # images at a time
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from respike import kulkarni_filters, kulkarni_pass
 from respike.data.mnist import Mnist
 from respike.job import Result, main
-from respike.kulkarni_model import MAP, N_CLASSES, decide, modified_decay
-from respike.kulkarni_neuron import VARIANTS, Constants
-from respike.kulkarni_normad import desired_train, quantise, train_images
+from respike.kulkarni import filters as kulkarni_filters
+from respike.kulkarni import passes as kulkarni_pass
+from respike.kulkarni.model import MAP, N_CLASSES, decide, modified_decay
+from respike.kulkarni.neuron import VARIANTS, Constants
+from respike.kulkarni.normad import desired_train, quantise, train_images
 
 BLOCK = 500  # images passed at a time
 

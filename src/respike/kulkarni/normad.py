@@ -15,11 +15,11 @@ import math
 import numpy as np
 
 from respike.compiled import njit
-from respike.kulkarni_fast import hidden_events, output_layer
-from respike.kulkarni_model import N_CLASSES
-from respike.kulkarni_neuron import Constants
-from respike.kulkarni_pass import table_numbers
-from respike.kulkarni_table import features_of, modified_events
+from respike.kulkarni.fast import hidden_events, output_layer
+from respike.kulkarni.model import N_CLASSES
+from respike.kulkarni.neuron import Constants
+from respike.kulkarni.passes import table_numbers
+from respike.kulkarni.table import features_of, modified_events
 
 
 def desired_train(c: Constants, period_ms: float) -> np.ndarray:

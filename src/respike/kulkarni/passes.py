@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from respike.compiled import njit, prange
-from respike.kulkarni_fast import (
+from respike.kulkarni.fast import (
     hidden_events,
     input_trains,
     layer,
@@ -18,9 +18,9 @@ from respike.kulkarni_fast import (
     padded,
     synapse_decays,
 )
-from respike.kulkarni_model import MAP, N_CLASSES, check_images
-from respike.kulkarni_neuron import Constants, Variant
-from respike.kulkarni_table import ModifiedTable, features_of, modified_events, modified_table
+from respike.kulkarni.model import MAP, N_CLASSES, check_images
+from respike.kulkarni.neuron import Constants, Variant
+from respike.kulkarni.table import ModifiedTable, features_of, modified_events, modified_table
 
 NEAR_STEPS = 10  # two spikes within 1 ms of each other are taken for the same one
 

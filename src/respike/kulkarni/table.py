@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from respike.compiled import njit
-from respike.kulkarni_fast import LANES, POSITIONS, Trains
-from respike.kulkarni_model import FIELD, MAP, SIDE
-from respike.kulkarni_neuron import Constants, Variant, current_to_spikes
+from respike.kulkarni.fast import LANES, POSITIONS, Trains
+from respike.kulkarni.model import FIELD, MAP, SIDE
+from respike.kulkarni.neuron import Constants, Variant, current_to_spikes
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from respike.data.mnist import Mnist
-from respike.kulkarni_model import FIELD, MAP, N_CLASSES, SIDE
+from respike.kulkarni.model import FIELD, MAP, N_CLASSES, SIDE
 
 LR, MOMENTUM, BATCH = 0.01, 0.5, 128  # authors' script
 

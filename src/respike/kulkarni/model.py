@@ -1,15 +1,15 @@
 """The network of kulkarni-forward-paper.md, one function per step, in plain NumPy.
 
 Sections IV to VIII, written step by step for reading and as the reference for the fast paths
-(`respike.kulkarni_fast`, `respike.kulkarni_torch`). Neurons, units and variants are those of
-`respike.kulkarni_neuron`; time is the first axis.
+(`respike.kulkarni.fast`, `respike.kulkarni.torch`). Neurons, units and variants are those of
+`respike.kulkarni.neuron`; time is the first axis.
 """
 
 import math
 
 import numpy as np
 
-from respike.kulkarni_neuron import Constants, Variant, current_to_spikes, pixel_trains
+from respike.kulkarni.neuron import Constants, Variant, current_to_spikes, pixel_trains
 
 SIDE, FIELD = 28, 3  # pixels of an image's side and of a filter's side
 MAP = SIDE - FIELD + 1  # 26: side of a feature map

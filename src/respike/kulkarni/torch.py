@@ -1,14 +1,14 @@
-"""The network of `respike.kulkarni_model` for a batch of images in torch, on the CPU or a GPU.
+"""The network of `respike.kulkarni.model` for a batch of images in torch, on the CPU or a GPU.
 
 Source: kulkarni-forward-paper.md, Sections III to VIII. A loop over time steps with every neuron of
 every image in one tensor: what a GPU does well. The convolution of the spikes of 16 steps at a time
-is one call. On the CPU `respike.kulkarni_fast` is quicker.
+is one call. On the CPU `respike.kulkarni.fast` is quicker.
 """
 
 import numpy as np
 import torch
 
-from respike.kulkarni_neuron import Constants, Variant, pixel_trains, resume_steps
+from respike.kulkarni.neuron import Constants, Variant, pixel_trains, resume_steps
 
 CHUNK = 16  # steps convolved together; bounds the memory, changes no number
 

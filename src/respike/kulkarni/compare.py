@@ -8,8 +8,8 @@ import time
 import numpy as np
 import torch
 
-from respike import kulkarni_model as model
-from respike.kulkarni_neuron import VARIANTS, pixel_trains
+from respike.kulkarni import model as model
+from respike.kulkarni.neuron import VARIANTS, pixel_trains
 
 
 def histogram_overlap(a: np.ndarray, b: np.ndarray) -> float:

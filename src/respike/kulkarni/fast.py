@@ -1,4 +1,4 @@
-"""Fast path of the network in `respike.kulkarni_model`: the same spikes, by events.
+"""Fast path of the network in `respike.kulkarni.model`: the same spikes, by events.
 
 Source: kulkarni-forward-paper.md, Sections III to VII. Three facts make it fast:
 
@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from respike.compiled import njit
-from respike.kulkarni_model import FIELD, MAP, N_CLASSES, SIDE
-from respike.kulkarni_neuron import Constants, Variant, pixel_trains, resume_steps
+from respike.kulkarni.model import FIELD, MAP, N_CLASSES, SIDE
+from respike.kulkarni.neuron import Constants, Variant, pixel_trains, resume_steps
 
 POSITIONS, PIXELS = MAP * MAP, SIDE * SIDE
 LANES = 12  # filters of a position: a few vector operations serve all of them
@@ -46,7 +46,7 @@ def layer(c: Constants, variant: Variant) -> Layer:
     if c.v_rest_mV >= c.v_thresh_mV:
         raise ValueError(
             f"v_rest_mV: found {c.v_rest_mV}, at or above the threshold {c.v_thresh_mV}: neurons "
-            "fire without input, which the fast path cannot follow; use kulkarni_model"
+            "fire without input, which the fast path cannot follow; use respike.kulkarni.model"
         )
     a = c.dt_ms * c.g_leak_nS / c.c_pF
     # One step of either method is linear: u -> keep u + per_pA I.
