@@ -391,3 +391,17 @@ def test_the_command_line_writes_all_three(tree):
     assert found == {"comparison.html", "comparison.md", "verdicts.csv"}
     assert "&lt;b&gt;x" in (tree / "reports" / "comparison.html").read_text()
     assert "| 2.1 |" in (tree / "reports" / "comparison.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (2.35e26, "ratio", "2.35e+26"),
+        (-4e13, "count", "\N{MINUS SIGN}4.00e+13"),
+        (12345.6, "1", "12,346"),
+    ],
+)
+def test_a_number_beyond_measure_is_short(value, unit, text):
+    from respike.report import show
+
+    assert show.bare(value, unit) == text

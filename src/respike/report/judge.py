@@ -102,7 +102,8 @@ def measure(claim: dict, runs: Iterable[dict]) -> Measurement:
         names += [name for name in found if name not in names]
         absent += [] if found else [wanted]
     if absent:
-        return Measurement(problem=f"Not run at this scale: {', '.join(absent)}.")
+        names = ", ".join(absent)
+        return Measurement(problem=f"Not run at this scale, or its data are not there: {names}.")
     seeds = sorted(set.intersection(*(set(table[name]) for name in names)))
     if not seeds:
         return Measurement(problem=f"No seed was run for all of {', '.join(names)}.")

@@ -21,7 +21,9 @@ def bare(value: float | None, unit: str, sign: bool = False) -> str:
         return DASH
     value = 100 * value if unit in ("fraction", "points") else value
     size = abs(value)
-    if unit in ("fraction", "points") and (size >= 0.01 or value == 0):
+    if size >= 1e12:  # a form that diverges: its digits say nothing
+        text = f"{value:.2e}"
+    elif unit in ("fraction", "points") and (size >= 0.01 or value == 0):
         text = f"{value:.2f}"
     elif unit == "count" and value == round(value) or size >= 10_000:
         text = f"{value:,.0f}"
