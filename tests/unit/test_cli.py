@@ -5,7 +5,10 @@ from respike import cli
 CONFIG = """\
 scale: default
 device: cpu
-data: {folder: data}
+data:
+  folder: data
+  nmnist: emulated
+  nmnist_recordings: {smoke: [9, 3], default: [9, 3], paper: [9, 3]}
 seeds: {smoke: [0], default: [0, 1], paper: [0]}
 sources:
   poisson_mlp:
@@ -25,6 +28,7 @@ def test_help_fits_one_screen_and_names_every_command(capsys):
     shown = capsys.readouterr().out
     for name in ("config", "check", "claims", "report", "digest", "fetch", "bench"):
         assert f"\n    {name} " in shown
+    assert "\n    emulate-nmnist" in shown
     assert len(shown.splitlines()) <= 30
 
 

@@ -11,8 +11,8 @@ GOOD = """\
 scale: default
 device: auto
 data:
-  folder: data
-  mnist_folder: null
+  {folder: data, mnist_folder: null, nmnist: emulated,
+   nmnist_recordings: {smoke: [9, 3], default: [60000, 10000], paper: [60000, 10000]}}
 seeds: {smoke: [0, 1], default: [0, 1, 2], paper: [0, 1, 2, 3]}
 sources:
   poisson_mlp:

@@ -347,6 +347,8 @@ def poison(item, key=""):
 
 def test_hostile_text_stays_text(tree):
     data = verdicts(tree)
+    for claim in (claim for source in data["sources"] for claim in source["claims"]):
+        claim["data"] = ["made up"] * len(claim["data"])  # official data carry no label
     clean, _, _ = rendered(tree, data)
     bad = poison(data)
     for figure in bad["sources"][0]["figures"]:  # its file must be found
