@@ -203,7 +203,8 @@ def texts(source):
 @pytest.mark.parametrize("source", SOURCES)
 def test_every_item_that_the_code_names_is_in_the_ledger(source):
     named = [(item, place) for place, text in texts(source) for item in ITEM.findall(text)]
-    assert len(named) > 10 or source.startswith("nmnist_")
+    # The chapters on N-MNIST have one to three items so far.
+    assert len(named) > (0 if source.startswith("nmnist_") else 10)
     unknown = [f"{place}: {item}" for item, place in named if item not in items(source)]
     assert not unknown, "\n".join(unknown)
 
