@@ -1,4 +1,4 @@
-"""The document's explanations of its failures, tested: longer presentation, smaller batches, more neurons.
+"""What the document blames, tested: short presentation, large batches, few neurons.
 
 Source: stdp-tables-paper.md, Section 4.2. Claims S-d; choice U11. One condition (an encoder, a
 neuron model and a rule) is trained at each value of one setting, the others as in the tables; all

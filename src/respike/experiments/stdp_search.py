@@ -1,4 +1,4 @@
-"""Constants tuned for one neuron model: how far can it be brought?
+"""Constants tuned for one neuron model: how far it can be brought.
 
 Source: stdp-tables-paper.md, Section 4.2: "the hyperparameters were not optimized for the other
 neuron models". Claims S-d; choice U12. Random search with a stated number of trials, all on the

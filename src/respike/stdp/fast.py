@@ -281,8 +281,8 @@ def present(
     """Present a batch of images from rest; return output spike counts, int32 (batch, n).
 
     With `learn` weights and thresholds of `state` change and, unless `normal` is False, the weights
-    are normalised at the end. `index` int64 (batch,) and `key` select the draws. spk uint8 and mem float32
-    (num_steps, batch, n) receive spikes and membrane potentials if given.
+    are normalised at the end. `index` int64 (batch,) and `key` select the draws. spk uint8 and mem
+    float32 (num_steps, batch, n) receive spikes and membrane potentials if given.
     """
     counts = np.zeros((len(events.start), c.n_neurons), np.int32)
     index = np.ascontiguousarray(index, np.int64)
@@ -298,8 +298,8 @@ def present(
 def uniforms(key, index, steps: int, n: int = 0) -> np.ndarray:
     """Return the draws that `present` uses, so that another simulator can be given the same.
 
-    Without n: float64 (num_steps, batch), which of several diehl_cook neurons fires; with n: float32
-    (num_steps, batch, n), whether an srm0 neuron does.
+    Without n: float64 (num_steps, batch), which of several diehl_cook neurons fires; with n:
+    float32 (num_steps, batch, n), whether an srm0 neuron does.
     """
     with np.errstate(over="ignore"):
         stream = _mix(
