@@ -47,11 +47,13 @@ def accuracy(runs: Runs) -> plt.Figure:
                     values = runs.values(name, f"{rule}_test_accuracy_all")
                     strict = runs.values(name, f"{rule}_test_accuracy_all_strict")
                     colour = RULE_COLOUR[rule]
-                    ax.scatter([x] * len(values), values, s=20, color=colour, alpha=0.7,
-                               linewidths=0, zorder=3, label=LABEL[rule] if k == 0 else None)  # fmt: skip
+                    label = LABEL[rule] if k == 0 else None
+                    style = {"s": 20, "zorder": 3}
+                    ax.scatter([x] * len(values), values, color=colour, alpha=0.7, linewidths=0,
+                               label=label, **style)  # fmt: skip
                     if np.abs(values - strict).max() > 0.005:
-                        ax.scatter([x] * len(strict), strict, s=20, facecolors="none",
-                                   edgecolors=colour, zorder=3)  # fmt: skip
+                        ax.scatter([x] * len(strict), strict, facecolors="none",
+                                   edgecolors=colour, **style)  # fmt: skip
                 published = runs.published[f"stdp_tables.{name}_{CLAIM[rule]}"]["value"]
                 ax.plot(x + 0.09, published, "D", color=PUBLISHED, markersize=4,
                         label="published" if k == m == 0 else None)  # fmt: skip
