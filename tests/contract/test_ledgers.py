@@ -38,6 +38,7 @@ KEYS = {
     "snn_mnist": {f"P2-{letter}" for letter in "abcde"},
     "nmnist_grid": {f"N-{letter}" for letter in "abcde"},
     "kulkarni_forward": {f"K-{letter}" for letter in "abcdefgh"},
+    "stdp_tables": {f"S-{letter}" for letter in "abcdef"},
 }
 
 # What belongs to one source; modules that are not listed belong to all and name no item.
@@ -51,6 +52,7 @@ MODULES = {
         "figures/nmnist_emulator.py",
     ],
     "kulkarni_forward": ["experiments/kulkarni_*.py", "figures/kulkarni_*.py", "kulkarni/*.py"],
+    "stdp_tables": ["experiments/stdp_*.py", "figures/stdp_tables.py", "stdp/*.py"],
 }
 ITEM = re.compile(r"\b[UD][1-9]\d?\b")
 

@@ -88,8 +88,11 @@ RULES, CLAIMS = "workflow/rules/snn_mnist.smk", "workflow/claims/snn_mnist.yaml"
 NMNIST = ("nmnist_grid/*", "nmnist_emulator/*")
 RECORDINGS = {"data/nmnist_smoke/manifest.json"}  # emulated
 EMULATOR = "src/respike/data/emulator.json"
-USE_NUMBA = ("poisson_mlp/*", "snn_mnist/*", "kulkarni_forward/*", *NMNIST)  # with exceptions
-ANNS = ("*/ann",)
+USE_NUMBA = (  # with exceptions
+    "poisson_mlp/*", "snn_mnist/*", "kulkarni_forward/*", "stdp_tables/*", *NMNIST,
+)  # fmt: skip
+ANNS = ("*/ann", "*/ann_as_coded")
+STDP_CELLS = tuple(f"stdp_tables/{name}_*" for name in ("poisson", "bernoulli", "rank_order"))
 NO_NUMBA = (*ANNS, "kulkarni_forward/encode*")
 
 # What changes no number: (file, edit).
@@ -165,6 +168,21 @@ CASES = {
             o.runs("kulkarni_forward/train*", "kulkarni_forward/readout*", "*/ann_filters")
         ),
     ),
+    "engine of the STDP networks": (
+        "src/respike/stdp/fast.py",
+        add("EXTRA = 1"),
+        lambda o: o.after(o.runs("stdp_tables/*", but=ANNS)),
+    ),
+    "read-outs of the STDP networks": (
+        "src/respike/stdp/readout.py",
+        add("EXTRA = 1"),
+        lambda o: o.after(o.runs("stdp_tables/*", but=(*ANNS, "*/show"))),
+    ),
+    "torch version of the STDP networks, in no experiment": (
+        "src/respike/stdp/batched.py",
+        add("EXTRA = 1"),
+        lambda o: NOTHING,
+    ),
     "deep module: events.py": (
         "src/respike/events.py",
         add("EXTRA = 1"),
@@ -192,9 +210,12 @@ CASES = {
         "src/respike/energy.py",
         replace(("ADD_PJ = 0.9", "ADD_PJ = 1.0")),
         lambda o: o.after(
-            o.runs("poisson_mlp/*", "snn_mnist/*",
+            o.runs("poisson_mlp/*", "snn_mnist/*", *STDP_CELLS,
                    but=(*ANNS, *(f"*/{name}" for name in ("encode", "forward", "overflow"))))
-        ) | o.figures(source="poisson_mlp") | o.figures(source="snn_mnist"),  # which print it
+        )
+        # which print it
+        | o.figures(source="poisson_mlp") | o.figures(source="snn_mnist")
+        | o.figures(source="stdp_tables"),
     ),
     "fitted parameters of the emulator": (
         EMULATOR,
@@ -262,7 +283,7 @@ CASES = {
     "pin of scipy": (
         "requirements.lock",
         lambda text: re.sub(r"(?m)^scipy==\S+", "scipy==99.0", text),
-        lambda o: o.after(o.runs(*NMNIST)) | RECORDINGS,
+        lambda o: o.after(o.runs(*NMNIST, "stdp_tables/*", but=ANNS)) | RECORDINGS,
     ),
     "pin of jinja2": (
         "requirements.lock",
