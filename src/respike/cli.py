@@ -144,6 +144,29 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--data", type=Path, default=Path("data/mnist"), help="default data/mnist")
     one.set_defaults(scale=None)
+    one = command("stdp-table", _stdp_table, "make the STDP tables in one go, and time them")
+    one.add_argument("--seeds", type=int, default=1, help="networks per cell; default 1")
+    one.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="auto (default) takes a GPU if there is one",
+    )
+    one.add_argument(
+        "--engine", choices=("fast", "batched"), help="default: batched on a GPU, else fast"
+    )
+    one.add_argument(
+        "--encoders",
+        nargs="+",
+        choices=("poisson", "bernoulli", "rank_order"),
+        default=["poisson", "bernoulli", "rank_order"],
+        help="default: all three",
+    )
+    for name in ("n-train", "n-test", "assign-images"):
+        one.add_argument(f"--{name}", type=int, help="default: the document's")
+    one.add_argument("--out", type=Path, metavar="FILE.json", help="default: print")
+    one.add_argument("--data", type=Path, default=Path("data/mnist"), help="default data/mnist")
+    one.set_defaults(scale="paper")
     command("bench", None, "time our code beside its peers: reports/benchmarks.csv")
     return parser
 
@@ -282,6 +305,15 @@ def _stdp_evaluate(options: argparse.Namespace) -> None:
 
     settings = dag.experiment(_load(options), "stdp_tables", "poisson_diehl_cook").settings
     evaluate.run(options, settings)
+
+
+def _stdp_table(options: argparse.Namespace) -> None:
+    from respike import dag
+    from respike.stdp import table
+
+    table.main(
+        options, dag.experiment(_load(options), "stdp_tables", "poisson_diehl_cook").settings
+    )
 
 
 def _fetch(options: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from respike.data import mnist
 from respike.encoding import stream_key
 from respike.energy import ADD_PJ, MAC_PJ
 from respike.experiments import stdp_cell, stdp_explain, stdp_search, stdp_show
-from respike.stdp import cost, diagnose, evaluate, readout, window
+from respike.stdp import cost, diagnose, evaluate, readout, table, window
 from respike.stdp import train as stdp_train
 from respike.stdp.model import RULES, StdpError, start_state
 
@@ -292,3 +292,33 @@ def test_wrong_options_are_one_message(capsys, small_mnist_folder, weights, opti
     )  # fmt: skip
     assert status == 2 and not out and err.count("\n") == 1
     assert all(name in err for name in names), err
+
+
+# ----------------------------------------------------------------------- respike stdp-table
+
+
+def test_the_table_in_one_go_is_the_cells(data, capsys, small_mnist_folder, tmp_path):
+    budget = {**CODING, "n_train": 48, "n_test": 20, "assign_images": 16}
+    del budget["encoder"]
+    small = dataclasses.replace(C, n_neurons=20)
+    found = table.run(small, budget, data, [0, 1], "fast", encoders=["poisson"], neurons=["lif"])
+    column = found["columns"]["poisson_lif"]
+    for k, seed in enumerate((0, 1)):
+        cell = run(stdp_cell, CELL, data, seed, neuron="lif").metrics
+        assert [column[r][k] for r in RULES] == [cell[f"{r}_test_accuracy_all"] for r in RULES]
+    other = table.run(small, budget, data, [0, 1], "batched", encoders=["rank_order"],
+                      neurons=["if"])["columns"]["rank_order_if"]  # fmt: skip
+    fast = table.run(small, budget, data, [0, 1], "fast", encoders=["rank_order"],
+                     neurons=["if"])["columns"]["rank_order_if"]  # fmt: skip
+    # without chance in spikes and neurons both engines are one network
+    assert [other[r] for r in RULES] == [fast[r] for r in RULES]
+
+
+def test_the_table_from_the_command_line(small_mnist_folder, tmp_path):
+    out = tmp_path / "table.json"
+    status = cli.main([
+        "stdp-table", "--data", str(small_mnist_folder), "--n-train", "64", "--n-test", "10",
+        "--assign-images", "64", "--encoders", "rank_order", "--device", "cpu", "--out", str(out),
+    ])  # fmt: skip
+    found = json.loads(out.read_text())
+    assert status == 0 and len(found["columns"]) == 4 and found["total_s"] > 0

@@ -59,6 +59,16 @@ def check_budget(n_images: int, batch_size: int, assign_images: int) -> None:
         )
 
 
+def intervals(n_images: int, assign_images: int) -> list[tuple[int, int]]:
+    """Return first and end of the images of every assignment of labels.
+
+    The authors assign when the next batch arrives, so an interval that ends with the images counts
+    only where it is the only one.
+    """
+    ends = list(range(assign_images, n_images, assign_images)) or [assign_images]
+    return [(end - assign_images, end) for end in ends]
+
+
 def check_split(n_train: int, n_val: int, n_images: int) -> None:
     """Raise StdpError if the last n_val images are among the first n_train."""
     if n_train + n_val > n_images:
@@ -93,9 +103,7 @@ def train(
         )
         for c in networks
     ]  # fmt: skip
-    # The authors assign when the next batch arrives, so an interval that ends with the images
-    # counts only where it is the only one.
-    ends = set(range(assign_images, len(images), assign_images)) or {assign_images}
+    ends = {end for _, end in intervals(len(images), assign_images)}
     total = -(-len(images) // batch_size)
     for step in range(total):
         first = step * batch_size
