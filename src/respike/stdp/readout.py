@@ -32,7 +32,7 @@ def assign_labels(counts, labels, before: Labels, silent_is_0: bool = False) -> 
     """Return labels from spike counts (images, n) of images with known classes (images,).
 
     As the authors call it, the rates of earlier assignments count too (`rates=rates`). Ties go to
-    the lowest class; BindsNET 0.3.4 draws lots there.
+    the lowest class (D4).
     """
     rates = before.rates.copy()
     for digit in range(N_CLASSES):
