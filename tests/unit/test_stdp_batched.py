@@ -15,8 +15,19 @@ from respike.stdp import batched, fast
 from respike.stdp.encode import encode
 from respike.stdp.model import ENCODERS, NEURONS, RULES, StdpError, start_state
 
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda",
+        marks=[
+            pytest.mark.gpu,
+            pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device"),
+        ],
+    ),
+]
 
-def both(neuron, encoder, learn=True, batch=8, steps=50):
+
+def both(neuron, encoder, learn, device, batch=8, steps=50):
     """Return ours and the torch version's (spikes, states) for three rules and two seeds."""
     constants, states, group, mine = [], [], [], []
     trains, choices, fire_draws = [], [], []
@@ -35,21 +46,22 @@ def both(neuron, encoder, learn=True, batch=8, steps=50):
             spk = np.zeros((steps, batch, 100), np.uint8)
             fast.present(c, state, events, index, key, learn, spk=spk)
             mine.append((spk, state))
-    net = batched.replicas(constants, states, group, "cpu")
-    out = torch.zeros((steps, 6, batch, 100), dtype=torch.bool)
+    net = batched.replicas(constants, states, group, device)
+    out = torch.zeros((steps, 6, batch, 100), dtype=torch.bool, device=device)
     counts = batched.present(
-        net, torch.from_numpy(np.stack(trains, axis=1)).bool(), learn,
-        choice=torch.from_numpy(np.stack(choices, axis=1)),
-        fires=torch.from_numpy(np.stack(fire_draws, axis=1)), spk_out=out,
+        net, torch.from_numpy(np.stack(trains, axis=1)).bool().to(device), learn,
+        choice=torch.from_numpy(np.stack(choices, axis=1)).to(device),
+        fires=torch.from_numpy(np.stack(fire_draws, axis=1)).to(device), spk_out=out,
     )  # fmt: skip
-    return mine, [(out[:, k].numpy(), s) for k, s in enumerate(net.states())], counts
+    return mine, [(out[:, k].cpu().numpy(), s) for k, s in enumerate(net.states())], counts.cpu()
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("learn", [True, False])
 @pytest.mark.parametrize("encoder", ["poisson", "rank_order"])
 @pytest.mark.parametrize("neuron", NEURONS)
-def test_replicas_are_the_single_networks(neuron, encoder, learn):
-    ours, theirs, counts = both(neuron, encoder, learn)
+def test_replicas_are_the_single_networks(neuron, encoder, learn, device):
+    ours, theirs, counts = both(neuron, encoder, learn, device)
     for k, ((spk, state), (spk_torch, state_torch)) in enumerate(zip(ours, theirs, strict=True)):
         assert (spk == spk_torch).all()
         assert (counts[k].numpy() == spk.sum(axis=0)).all()
@@ -83,23 +95,24 @@ def test_an_image_without_ink_gives_no_spikes():
         assert not batched.encode(blank, encoder, 20, 128.0).any()
 
 
-def test_training_of_a_table_learns_and_repeats():
+@pytest.mark.parametrize("device", DEVICES)
+def test_training_of_a_table_learns_and_repeats(device):
     def once():
-        nets = batched.table(C, ["diehl_cook", "lif"], RULES, [0, 1], "cpu")
-        orders = torch.stack([torch.randperm(16, generator=rng(s)) for s in (0, 1)])
-        pictures = torch.from_numpy(images(16))
-        return {name: (batched.train(net, pictures, orders, "poisson", 30, 128.0, 8, rng(7)), net)
+        nets = batched.table(C, ["diehl_cook", "lif"], RULES, [0, 1], device)
+        orders = torch.stack([torch.randperm(16, generator=rng(s)) for s in (0, 1)]).to(device)
+        pictures, own = torch.from_numpy(images(16)).to(device), rng(7, device)
+        return {name: (batched.train(net, pictures, orders, "poisson", 30, 128.0, 8, own), net)
                 for name, net in nets.items()}  # fmt: skip
 
     first, second = once(), once()
     for name, (counts, net) in first.items():
         assert counts.shape == (6, 16, 100) and counts.sum() > 0
         assert (counts == second[name][0]).all() and (net.w == second[name][1].w).all()
-        torch.testing.assert_close(net.w.sum(dim=1), torch.full((6, 100), 78.4))
+        torch.testing.assert_close(net.w.sum(dim=1).cpu(), torch.full((6, 100), 78.4))
 
 
-def rng(seed):
-    return torch.Generator().manual_seed(seed)
+def rng(seed, device="cpu"):
+    return torch.Generator(device).manual_seed(seed)
 
 
 def test_replicas_of_two_neuron_models_are_refused():

@@ -174,6 +174,10 @@ def diagnosis(runs: Runs) -> plt.Figure:
     for distance in gap:
         axes[3].axhline(distance, color=PUBLISHED, linestyle="--", linewidth=0.8)
         axes[3].annotate("rest to threshold", (-0.45, distance), fontsize=8, va="bottom")
+        for m, encoder in enumerate(ENCODERS):  # where adaptation has taken the threshold
+            raised = runs.values(f"{encoder}_diehl_cook", f"{MAIN}_theta_mean_mV")
+            axes[3].scatter([3 + 0.26 * (m - 1)] * len(raised), distance + raised, marker="_",
+                            s=120, color=ENCODER_COLOUR[encoder])  # fmt: skip
     axes[4].set_yscale("symlog", linthresh=100)
     axes[4].set_ylim(2 * axes[4].dataLim.y0, 0)
     axes[0].legend(loc="upper right")

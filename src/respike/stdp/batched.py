@@ -131,6 +131,7 @@ def present(
     theta_decay = _column(cs, "tc_theta_decay_ms", device, decay=True)[:, 0]
     rest, thresh, reset = column["v_rest_mV"], column["v_thresh_mV"], column["v_reset_mV"]
     weighted = torch.tensor([c.rule == "WeightDependentPostPre" for c in cs], device=device)
+    any_weighted = bool(weighted.any())  # once: asking a GPU waits for it
     sign = torch.tensor([1.0 if c.rule == "Hebbian" else -1.0 for c in cs], device=device)
     sign = (sign.view(-1, 1, 1) * column["nu_pre"]).to(torch.float32)
     v = (reset if neuron == "if" else rest).expand(r, batch, n).clone()
@@ -179,7 +180,7 @@ def present(
             post = torch.bmm(x.transpose(1, 2), spk)
             up = column["nu_post"] * post
             plain = net.w + sign * pre + up
-            if weighted.any():
+            if any_weighted:
                 bounded = net.w + (up * (column["w_max"] - net.w) - column["nu_pre"] * pre * net.w)
                 plain = torch.where(weighted[:, None, None], bounded, plain)
             net.w = torch.minimum(plain.clamp_(min=0), column["w_max"])
