@@ -173,7 +173,7 @@ def diagnosis(runs: Runs) -> plt.Figure:
            for found in runs.by_experiment.values() for r in found}  # fmt: skip
     for distance in gap:
         axes[3].axhline(distance, color=PUBLISHED, linestyle="--", linewidth=0.8)
-        axes[3].annotate("rest to threshold", (-0.45, distance), fontsize=8, va="bottom")
+        axes[3].annotate("rest to threshold", (-0.45, 0.95 * distance), fontsize=8, va="top")
         for m, encoder in enumerate(ENCODERS):  # where adaptation has taken the threshold
             raised = runs.values(f"{encoder}_diehl_cook", f"{MAIN}_theta_mean_mV")
             axes[3].scatter([3 + 0.26 * (m - 1)] * len(raised), distance + raised, marker="_",
@@ -266,7 +266,7 @@ def search(runs: Runs) -> plt.Figure:
 def cost(runs: Runs) -> plt.Figure:
     """Memory and operations of every network and of the ANN, as a table."""
     head = ["network", "memory\nkB", "input\nspikes", "output\nspikes", "additions",
-            "leaks (MAC)", "exp", "energy\nnJ", "energy\nSNN / ANN", "accuracy"]  # fmt: skip
+            "multiply-\naccumulates", "exp", "energy\nnJ", "energy\nSNN / ANN", "accuracy"]  # fmt: skip
     rows, colours, last = [], [], None
     for encoder in ENCODERS:
         for neuron in NEURONS:
