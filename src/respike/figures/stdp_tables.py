@@ -266,7 +266,8 @@ def search(runs: Runs) -> plt.Figure:
 def cost(runs: Runs) -> plt.Figure:
     """Memory and operations of every network and of the ANN, as a table."""
     head = ["network", "memory\nkB", "input\nspikes", "output\nspikes", "additions",
-            "multiply-\naccumulates", "exp", "energy\nnJ", "energy\nSNN / ANN", "accuracy"]  # fmt: skip
+            "multiply-\naccumulates", "exp", "energy\nnJ", "energy\nSNN / ANN",
+            "accuracy"]  # fmt: skip
     rows, colours, last = [], [], None
     for encoder in ENCODERS:
         for neuron in NEURONS:
