@@ -62,7 +62,7 @@ def _present(start, pixels, index, w, theta, c, left, key, learn, counts, spk, m
     v = np.empty((batch, n), np.float32)
     v[:] = reset if neuron == 0 else rest  # `reset_state_variables`
     refractory = np.zeros((batch, n), np.float32)
-    cur = np.empty(n, np.float32)
+    cur, kept = np.empty(n, np.float32), np.empty(n, np.float32)
     fired = np.empty((batch, n), np.int32)  # neurons that fired at this step
     n_fired = np.zeros(batch, np.int64)
     before = np.empty((batch, n), np.int32)  # and at the one before
@@ -104,10 +104,13 @@ def _present(start, pixels, index, w, theta, c, left, key, learn, counts, spk, m
                     cur[j] += row[j]
             if not quiet:
                 share = inhibit * np.float32(n_before[b])
+                less = inhibit * np.float32(n_before[b] - 1)  # not onto itself
+                for k in range(n_before[b]):
+                    kept[k] = cur[before[b, k]]
                 for j in range(n):
                     cur[j] -= share
                 for k in range(n_before[b]):
-                    cur[before[b, k]] += inhibit  # not onto itself
+                    cur[before[b, k]] = kept[k] - less
             # ------------------------------------------------ neurons
             vb, held = v[b], refractory[b]
             n_reached = 0
