@@ -50,6 +50,65 @@ def numbers(c: Constants) -> tuple:
 
 
 @njit(cache=True)
+def _meet_inputs(inputs, traced, y_last, t, left, rate, trace, pre, touched):
+    """Add to pre (784, n) what input spikes of one image meet: the traces of its output neurons."""
+    n = pre.shape[1]
+    if 2 * len(traced) > n:  # most neurons have a trace: dense rows
+        for j in range(n):
+            trace[j] = left[t - y_last[j]] * rate if y_last[j] >= 0 else np.float32(0)
+        for i in inputs:
+            touched[i] = True
+            row = pre[i]
+            for j in range(n):
+                row[j] += trace[j]
+    else:
+        for m in range(len(traced)):
+            trace[m] = left[t - y_last[traced[m]]] * rate
+        for i in inputs:
+            touched[i] = True
+            for m in range(len(traced)):
+                pre[i, traced[m]] += trace[m]
+
+
+@njit(cache=True)
+def _meet_outputs(fired, x_last, t, left, rate, post, touched):
+    """Add to post (784, n) what output spikes of one image meet: the traces of its inputs."""
+    for i in range(N_PIXELS):
+        if x_last[i] >= 0:
+            touched[i] = True
+            trace = left[t - x_last[i]] * rate
+            for j in fired:
+                post[i, j] += trace
+
+
+@njit(cache=True)
+def _change_weights(w, pre, post, touched, rule, nu_pre, nu_post, w_max):
+    """Apply the sums of a step to the rows touched, clamp them, and clear the sums."""
+    n = w.shape[1]
+    for i in range(N_PIXELS):
+        if not touched[i]:
+            continue
+        touched[i] = False
+        row, at_input, at_output = w[i], pre[i], post[i]
+        if rule == POST_PRE:
+            for j in range(n):
+                row[j] = (row[j] - at_input[j]) + at_output[j]
+        elif rule == WEIGHT_DEPENDENT:
+            for j in range(n):
+                row[j] += (
+                    np.float32(0) - nu_pre * at_input[j] * row[j]
+                    + nu_post * at_output[j] * (w_max - row[j])
+                )  # fmt: skip
+        else:
+            for j in range(n):
+                row[j] = (row[j] + at_input[j]) + at_output[j]
+        for j in range(n):
+            row[j] = min(max(row[j], np.float32(0)), w_max)
+            at_input[j] = np.float32(0)
+            at_output[j] = np.float32(0)
+
+
+@njit(cache=True)
 def _present(start, pixels, index, w, theta, c, left, key, learn, counts, spk, mem):
     """Present a batch; add the output spikes to counts (batch, n), change w and theta.
 
@@ -60,7 +119,7 @@ def _present(start, pixels, index, w, theta, c, left, key, learn, counts, spk, m
      inhibit, nu_pre, nu_post, w_max) = c  # fmt: skip
     batch, steps, n = len(start), start.shape[1] - 1, w.shape[1]
     v = np.empty((batch, n), np.float32)
-    v[:] = reset if neuron == 0 else rest  # `reset_state_variables`
+    v[:] = reset if neuron == IF else rest  # `reset_state_variables`
     refractory = np.zeros((batch, n), np.float32)
     cur, kept = np.empty(n, np.float32), np.empty(n, np.float32)
     fired = np.empty((batch, n), np.int32)  # neurons that fired at this step
@@ -76,21 +135,20 @@ def _present(start, pixels, index, w, theta, c, left, key, learn, counts, spk, m
     limit = np.empty(n, np.float32)
     pre = np.zeros((N_PIXELS, n), np.float32)
     post = np.zeros((N_PIXELS, n), np.float32)
-    row_pre = np.zeros(N_PIXELS, np.bool_)
-    row_post = np.zeros(N_PIXELS, np.bool_)
-    rate_pre = nu_pre if rule != 1 else np.float32(1)  # where the rate enters the sums
-    rate_post = nu_post if rule != 1 else np.float32(1)
-    xs = np.empty(N_PIXELS, np.int32)
+    touched = np.zeros(N_PIXELS, np.bool_)
+    # BindsNET multiplies by the rates before it sums over the batch, or, if weighted, after it.
+    rate_pre = nu_pre if rule != WEIGHT_DEPENDENT else np.float32(1)
+    rate_post = nu_post if rule != WEIGHT_DEPENDENT else np.float32(1)
     stream = np.empty(batch, np.uint64)
     for b in range(batch):
         stream[b] = mixed(key + uint64(index[b] + 1) * _GOLDEN)
-    any_theta = neuron == 3
+    adapts = neuron == DIEHL_COOK
     for t in range(steps):
-        if any_theta and learn:
+        if adapts and learn:
             for j in range(n):
                 theta[j] *= theta_decay
         for j in range(n):
-            limit[j] = thresh + theta[j] if any_theta else thresh
+            limit[j] = thresh + theta[j] if adapts else thresh
         total = 0
         for b in range(batch):
             # ------------------------------------------------ currents of the step before
@@ -114,7 +172,7 @@ def _present(start, pixels, index, w, theta, c, left, key, learn, counts, spk, m
             # ------------------------------------------------ neurons
             vb, held = v[b], refractory[b]
             n_reached = 0
-            if neuron == 0:
+            if neuron == IF:
                 for j in range(n):
                     vb[j] = vb[j] + (cur[j] if held[j] <= 0 else np.float32(0))
                     held[j] -= np.float32(1)
@@ -123,7 +181,7 @@ def _present(start, pixels, index, w, theta, c, left, key, learn, counts, spk, m
                     x = (vb[j] - rest) * decay + rest
                     vb[j] = x + (cur[j] if held[j] <= 0 else np.float32(0))
                     held[j] -= np.float32(1)
-            if neuron == 2:
+            if neuron == SRM0:
                 for j in range(n):
                     z = (vb[j] - thresh) / d_thresh
                     if z > SURELY_SILENT:
@@ -151,7 +209,7 @@ def _present(start, pixels, index, w, theta, c, left, key, learn, counts, spk, m
                 held[j] = refrac
                 rises[j] += np.float32(1)
             total += n_reached
-            if neuron == 3 and n_reached > 1:  # one of them fires; all were reset
+            if adapts and n_reached > 1:  # one of them fires; all were reset
                 reached[0] = reached[int(uniform(stream[b], t) * n_reached)]
                 n_reached = 1
             n_fired[b] = n_reached
@@ -170,74 +228,28 @@ def _present(start, pixels, index, w, theta, c, left, key, learn, counts, spk, m
                 for j in range(n):
                     mem[t, b, j] = vb[j]
         if total:
-            if any_theta and learn:
+            if adapts and learn:
                 for j in range(n):
                     theta[j] += theta_plus * rises[j]
             for j in range(n):
                 rises[j] = np.float32(0)
-        # ---------------------------------------------------- learning
         if learn:
-            any_pre, any_post = False, False
+            any_sum = False
             for b in range(batch):
                 for k in range(start[b, t], start[b, t + 1]):
                     x_last[b, pixels[k]] = t
-                nt = n_traced[b]
-                if nt and start[b, t] < start[b, t + 1]:
-                    any_pre = True
-                    if 2 * nt > n:  # most neurons have a trace: a dense row
-                        for j in range(n):
-                            last_j = y_last[b, j]
-                            cur[j] = left[t - last_j] * rate_pre if last_j >= 0 else np.float32(0)
-                        for k in range(start[b, t], start[b, t + 1]):
-                            i = pixels[k]
-                            row_pre[i] = True
-                            row = pre[i]
-                            for j in range(n):
-                                row[j] += cur[j]
-                    else:
-                        for m in range(nt):
-                            cur[m] = left[t - y_last[b, traced[b, m]]] * rate_pre
-                        for k in range(start[b, t], start[b, t + 1]):
-                            i = pixels[k]
-                            row_pre[i] = True
-                            for m in range(nt):
-                                pre[i, traced[b, m]] += cur[m]
-                nf = n_fired[b]
-                if nf:
-                    any_post = True
-                    n_x = 0
-                    for i in range(N_PIXELS):
-                        if x_last[b, i] >= 0:
-                            xs[n_x] = i
-                            n_x += 1
-                    for k in range(n_x):
-                        i = xs[k]
-                        row_post[i] = True
-                        add = left[t - x_last[b, i]] * rate_post
-                        for m in range(nf):
-                            post[i, fired[b, m]] += add
-            if any_pre or any_post:
-                for i in range(N_PIXELS):
-                    if row_pre[i] or row_post[i]:
-                        row, down, up = w[i], pre[i], post[i]
-                        if rule == 0:
-                            for j in range(n):
-                                row[j] = (row[j] - down[j]) + up[j]
-                        elif rule == 1:
-                            for j in range(n):
-                                row[j] += (
-                                    np.float32(0) - nu_pre * down[j] * row[j]
-                                    + nu_post * up[j] * (w_max - row[j])
-                                )  # fmt: skip
-                        else:
-                            for j in range(n):
-                                row[j] = (row[j] + down[j]) + up[j]
-                        for j in range(n):
-                            row[j] = min(max(row[j], np.float32(0)), w_max)
-                            down[j] = np.float32(0)
-                            up[j] = np.float32(0)
-                        row_pre[i] = False
-                        row_post[i] = False
+                inputs = pixels[start[b, t] : start[b, t + 1]]
+                if n_traced[b] and len(inputs):
+                    any_sum = True
+                    _meet_inputs(inputs, traced[b, : n_traced[b]], y_last[b], t, left, rate_pre,
+                                 cur, pre, touched)  # fmt: skip
+                if n_fired[b]:
+                    any_sum = True
+                    _meet_outputs(
+                        fired[b, : n_fired[b]], x_last[b], t, left, rate_post, post, touched
+                    )
+            if any_sum:
+                _change_weights(w, pre, post, touched, rule, nu_pre, nu_post, w_max)
             if t == 0:  # the normalisation before may have lifted a weight above its bound
                 for i in range(N_PIXELS):
                     row = w[i]
