@@ -50,35 +50,43 @@ def numbers(c: Constants) -> tuple:
 
 
 @njit(cache=True)
-def _meet_inputs(inputs, traced, y_last, t, left, rate, trace, pre, touched):
-    """Add to pre (784, n) what input spikes of one image meet: the traces of its output neurons."""
+def _meet_inputs(
+    b, inputs, first, last, traced, n_traced, y_last, t, left, rate, trace, pre, touched
+):
+    """Add to pre (784, n) what the input spikes of image b meet: traces of its output neurons.
+
+    inputs[first:last]: the pixels; traced[b, :n_traced]: neurons with a trace, last fired at
+    y_last[b]; `trace` is work space.
+    """
     n = pre.shape[1]
-    if 2 * len(traced) > n:  # most neurons have a trace: dense rows
+    if 2 * n_traced > n:  # most neurons have a trace: dense rows
         for j in range(n):
-            trace[j] = left[t - y_last[j]] * rate if y_last[j] >= 0 else np.float32(0)
-        for i in inputs:
+            trace[j] = left[t - y_last[b, j]] * rate if y_last[b, j] >= 0 else np.float32(0)
+        for k in range(first, last):
+            i = inputs[k]
             touched[i] = True
             row = pre[i]
             for j in range(n):
                 row[j] += trace[j]
     else:
-        for m in range(len(traced)):
-            trace[m] = left[t - y_last[traced[m]]] * rate
-        for i in inputs:
+        for m in range(n_traced):
+            trace[m] = left[t - y_last[b, traced[b, m]]] * rate
+        for k in range(first, last):
+            i = inputs[k]
             touched[i] = True
-            for m in range(len(traced)):
-                pre[i, traced[m]] += trace[m]
+            for m in range(n_traced):
+                pre[i, traced[b, m]] += trace[m]
 
 
 @njit(cache=True)
-def _meet_outputs(fired, x_last, t, left, rate, post, touched):
-    """Add to post (784, n) what output spikes of one image meet: the traces of its inputs."""
+def _meet_outputs(b, fired, n_fired, x_last, t, left, rate, post, touched):
+    """Add to post (784, n) what the output spikes of image b meet: traces of its inputs."""
     for i in range(N_PIXELS):
-        if x_last[i] >= 0:
+        if x_last[b, i] >= 0:
             touched[i] = True
-            trace = left[t - x_last[i]] * rate
-            for j in fired:
-                post[i, j] += trace
+            trace = left[t - x_last[b, i]] * rate
+            for m in range(n_fired):
+                post[i, fired[b, m]] += trace
 
 
 @njit(cache=True)
@@ -236,18 +244,16 @@ def _present(start, pixels, index, w, theta, c, left, key, learn, counts, spk, m
         if learn:
             any_sum = False
             for b in range(batch):
-                for k in range(start[b, t], start[b, t + 1]):
+                first, last = start[b, t], start[b, t + 1]
+                for k in range(first, last):
                     x_last[b, pixels[k]] = t
-                inputs = pixels[start[b, t] : start[b, t + 1]]
-                if n_traced[b] and len(inputs):
+                if n_traced[b] and first < last:
                     any_sum = True
-                    _meet_inputs(inputs, traced[b, : n_traced[b]], y_last[b], t, left, rate_pre,
-                                 cur, pre, touched)  # fmt: skip
+                    _meet_inputs(b, pixels, first, last, traced, n_traced[b], y_last, t, left,
+                                 rate_pre, cur, pre, touched)  # fmt: skip
                 if n_fired[b]:
                     any_sum = True
-                    _meet_outputs(
-                        fired[b, : n_fired[b]], x_last[b], t, left, rate_post, post, touched
-                    )
+                    _meet_outputs(b, fired, n_fired[b], x_last, t, left, rate_post, post, touched)
             if any_sum:
                 _change_weights(w, pre, post, touched, rule, nu_pre, nu_post, w_max)
             if t == 0:  # the normalisation before may have lifted a weight above its bound
