@@ -76,7 +76,10 @@ def experiments(config: dict, source: str) -> dict[str, Experiment]:
         protocol = next((p for n in names if (p := entries[n].get("protocol"))), "as_documented")
         variants = {entry: settings}
         if "grid" in body or "cells" in body:
-            cells = [*body.get("cells", {}).get(scale, []), *product(body.get("grid", {}).get(scale, {}))]
+            cells = [
+                *body.get("cells", {}).get(scale, []),
+                *product(body.get("grid", {}).get(scale, {})),
+            ]
             variants = {
                 name: {**settings, "cells": part}
                 for name, part in jobs_of_cells(entry, cells, body["cells_per_job"])

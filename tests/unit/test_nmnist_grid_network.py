@@ -34,7 +34,9 @@ def frames_from(rng, n, num_steps, density=0.012):
     inputs = [np.repeat(np.arange(event_frames.N_INPUTS), row) for row in counts.reshape(-1, 2312)]
     starts = np.concatenate(([0], np.cumsum([len(row) for row in inputs])))
     dense = torch.from_numpy(counts.astype(np.float32)).transpose(0, 1)
-    made = Frames(starts, np.concatenate(inputs).astype(np.uint16), np.full(n, num_steps), num_steps)
+    made = Frames(
+        starts, np.concatenate(inputs).astype(np.uint16), np.full(n, num_steps), num_steps
+    )
     return made, dense.reshape(num_steps, n, 2, 34, 34)
 
 
@@ -42,7 +44,12 @@ def snntorch_twin(net):
     """Return the reference network with the same weights."""
     twin = reference.SnnTorchMlp(net.n_hidden, net.beta)
     with torch.no_grad():
-        twin_parameters = (twin.hidden.weight, twin.hidden.bias, twin.output.weight, twin.output.bias)
+        twin_parameters = (
+            twin.hidden.weight,
+            twin.hidden.bias,
+            twin.output.weight,
+            twin.output.bias,
+        )
         for p, own in zip(twin_parameters, net.dense(), strict=True):
             p.copy_(own)
     return twin, twin_parameters
@@ -160,7 +167,9 @@ def test_training_learns_and_depends_on_its_seeds_alone():
     labels = rng.integers(0, 10, 200)
     # Digit k spikes in input 100 k at every step, so there is something to learn.
     rows = [
-        np.append(frames.inputs[frames.starts[i] : frames.starts[i + 1]], [100 * labels[i // 10]] * 2)
+        np.append(
+            frames.inputs[frames.starts[i] : frames.starts[i + 1]], [100 * labels[i // 10]] * 2
+        )
         for i in range(2000)
     ]
     starts = np.concatenate(([0], np.cumsum([len(row) for row in rows])))

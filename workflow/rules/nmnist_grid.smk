@@ -111,9 +111,7 @@ use rule nmnist_grid_describe as nmnist_grid_table with:
         runtime="10m",
         gpu=0,
     params:
-        **dag.job_params(
-            config, "nmnist_grid", "respike.experiments.nmnist_grid_table"
-        ),
+        **dag.job_params(config, "nmnist_grid", "respike.experiments.nmnist_grid_table"),
     message:
         "nmnist_grid {wildcards.experiment}: table of run {wildcards.seed}"
 

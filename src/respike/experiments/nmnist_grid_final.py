@@ -27,6 +27,7 @@ class Settings:
     n_train: int  # training recordings, the first ones (source: all 60,000)
     n_val: int  # recordings after them, held out of training (source: none for the final model)
     n_test: int  # test recordings (source: all 10,000)
+    n_curve: int  # of these, the first ones: for the accuracy after each epoch
     n_hidden: int  # source: 800
     beta: float  # source: 0.9
     t_window: int  # us (source: 2000)
@@ -59,7 +60,7 @@ def run(settings: Settings, data: Inputs, seed: int, progress, device: str) -> R
         s.n_hidden, s.beta, cell.rates(), s.batch_size, s.epochs, s.lr, s.l2, s.surrogate_gain
     )
     every_test = np.arange(s.n_test)
-    follow = {"test_accuracy": (tests, test_labels.astype(int), every_test)}
+    follow = {"test_accuracy": (tests, test_labels.astype(int), every_test[: s.n_curve])}
     if s.n_val:
         follow["val_accuracy"] = (frames, labels, np.arange(s.n_train, n))
     shown = {}
@@ -75,7 +76,10 @@ def run(settings: Settings, data: Inputs, seed: int, progress, device: str) -> R
         train_s = curves["train_s_per_epoch"]
         with torch.no_grad():
             out, hidden = net(on_device.dense(every_test[:1], int(tests.n_frames[0])))
-        shown = {"output_spikes": out[0][:, 0].cpu(), "hidden_per_step": hidden[0].sum((1, 2)).cpu()}
+        shown = {
+            "output_spikes": out[0][:, 0].cpu(),
+            "hidden_per_step": hidden[0].sum((1, 2)).cpu(),
+        }
     else:
         trained = train(
             frames, labels, np.arange(s.n_train), training, seed, seed, follow, progress=progress

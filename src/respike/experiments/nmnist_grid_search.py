@@ -146,9 +146,7 @@ def _fold(s, team, fold, split, train_set, test_set, parts, state, device, progr
             for one, found in zip(curves, counts, strict=True):
                 one[name] = [float((found.argmax(axis=1) == own[1][which]).mean())]
         return curves, optimiser
-    trained = train(
-        frames, labels, index, trainings[0], weights[0], order, follow, state, progress
-    )
+    trained = train(frames, labels, index, trainings[0], weights[0], order, follow, state, progress)
     return [
         {
             **trained.curves,

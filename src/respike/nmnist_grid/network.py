@@ -79,7 +79,7 @@ def frames_of(
         num_steps = 100_000 // t_window if not whole else _most_frames(events, offsets, t_window)
         parts.append((num_steps, bin_events(events, offsets, t_window, num_steps, **span)))
         if progress:
-            progress("recording", min(at + BLOCK, len(which)), len(which), step="binning")
+            progress("recording", min(at + BLOCK, len(which)), len(which))
     most = max((num_steps for num_steps, _ in parts), default=1)
     lengths, inputs = [], []
     for num_steps, bins in parts:

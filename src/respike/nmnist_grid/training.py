@@ -125,5 +125,6 @@ def folds(n: int, n_folds: int, split: int) -> list[np.ndarray]:
     if not 2 <= n_folds <= n:
         raise ValueError(f"n_folds is {n_folds}, must be from 2 to the {n} recordings")
     return [
-        np.sort(part) for part in np.array_split(np.random.default_rng(split).permutation(n), n_folds)
+        np.sort(part)
+        for part in np.array_split(np.random.default_rng(split).permutation(n), n_folds)
     ]
