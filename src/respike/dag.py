@@ -99,7 +99,7 @@ def experiments(config: dict, source: str) -> dict[str, Experiment]:
 
 
 def product(axes: dict[str, list]) -> list[str]:
-    """Return the cells of a grid, each a text as `t_window=2000 beta=0.9`; the last axis runs first."""
+    """Return the cells of a grid, each a text as `t_window=2000 beta=0.9`; last axis first."""
     return [
         " ".join(f"{name}={value}" for name, value in zip(axes, values, strict=True))
         for values in (itertools.product(*axes.values()) if axes else ())

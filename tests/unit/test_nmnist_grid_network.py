@@ -1,4 +1,4 @@
-"""The fast network of the grid against snnTorch step by step, and the GPU path against the fast one.
+"""The fast network of the grid against snnTorch step by step, the GPU path against the fast one.
 
 Weights are multiples of 2^-10, so that an input sum is exact in whatever order it is taken; then
 equal arithmetic per step must give exactly equal spikes.

@@ -8,10 +8,10 @@ with v_thresh = 1 and the arctan surrogate as snnTorch computes it, 1 / (1 + (pi
 `respike.nmnist_grid.reference` is the same network written with snnTorch; tests hold the two
 against each other: same spikes, gradients to float tolerance.
 
-Cost follows events: each adds one row of weights. Hidden neurons are taken in tiles of `TILE`, whose
-weights (2312 x TILE x 4 bytes = 0.6 MB) and gradients stay in a core's level-2 cache while a whole
-batch passes; currents, scan over time and surrogate of a tile never leave its level-1 cache. Tiles
-share no sum, so results do not depend on the number of threads.
+Cost follows events: each adds one row of weights. Hidden neurons are taken in tiles of `TILE`,
+whose weights (2312 x TILE x 4 bytes = 0.6 MB) and gradients stay in a core's level-2 cache while a
+whole batch passes; currents, scan over time and surrogate of a tile never leave its level-1 cache.
+Tiles share no sum, so results do not depend on the number of threads.
 """
 
 import math
@@ -225,7 +225,7 @@ class _Hidden(torch.autograd.Function):
 
 
 def init_dense(n_hidden: int, seed: int) -> tuple[torch.Tensor, ...]:
-    """Return weights (H, 2312), (H,), (10, H), (10,) drawn from U(+-1/sqrt(n_prev)), equation (7)."""
+    """Return weights (H, 2312), (H,), (10, H), (10,), drawn from U(+-1/sqrt(n_prev)), (7)."""
     torch.manual_seed(seed)
     hidden, output = torch.nn.Linear(N_INPUTS, n_hidden), torch.nn.Linear(n_hidden, N_CLASSES)
     drawn = (hidden.weight, hidden.bias, output.weight, output.bias)
