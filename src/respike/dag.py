@@ -185,6 +185,15 @@ def given_recordings(config: dict) -> list[str]:
     return []
 
 
+def training_recordings(config: dict) -> str:
+    """Return the manifest of the recordings that the grid trains on.
+
+    Those in use; in a smoke run real ones where a sample is given.
+    """
+    real = real_recordings(config) if config["scale"] == "smoke" else None
+    return real or f"{config['data']['folder']}/nmnist_{config['scale']}/manifest.json"
+
+
 def at_scale(config: dict) -> dict:
     """Return the part of the configuration that says which results are wanted at its scale.
 

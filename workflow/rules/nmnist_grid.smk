@@ -62,7 +62,7 @@ use rule nmnist_grid_describe as nmnist_grid_surrogate with:
 use rule nmnist_grid_describe as nmnist_grid_final with:
     # The final model and its variations, one seed.
     input:
-        data=rules.nmnist_recordings.output.manifest,
+        data=dag.training_recordings(config),
     wildcard_constraints:
         experiment=dag.pattern(config, "nmnist_grid", "final"),
     priority: 12
@@ -81,7 +81,7 @@ use rule nmnist_grid_describe as nmnist_grid_final with:
         "nmnist_grid {wildcards.experiment}: training, seed {wildcards.seed}"
 
 
-use rule nmnist_grid_final as nmnist_grid_search with:
+use rule nmnist_grid_final as nmnist_grid_search_1 with:
     # Some cells of a search; finished ones are kept, so that a killed job goes on after them.
     wildcard_constraints:
         experiment=dag.pattern(config, "nmnist_grid", "search_1"),
@@ -100,7 +100,7 @@ use rule nmnist_grid_final as nmnist_grid_search with:
         "nmnist_grid {wildcards.experiment}: cells of a search, run {wildcards.seed}"
 
 
-use rule nmnist_grid_describe as nmnist_grid_table with:
+use rule nmnist_grid_describe as nmnist_grid_table_1 with:
     # One run of a search as a table.
     input:
         data=lambda wc: dag.searched(config, "nmnist_grid", wc.experiment, wc.seed),

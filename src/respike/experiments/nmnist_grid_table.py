@@ -81,12 +81,12 @@ def run(settings: Settings, data: Jobs, seed: int, progress) -> Result:
     metrics["advantage_beta_0.9"] = tables.advantage(own, "beta", 0.9)
     metrics["cost_of_shortest_t_window"] = tables.cost_ratio(own, "t_window")
     nine, ten = (tables.best(own, s.validation, k) for k in (9, 10))
-    if nine:
-        metrics["top_nine_share_800"] = float(np.mean([row.cell.n_hidden == 800 for row in nine]))
-    if ten:
-        metrics["top_ten_with_beta_0.95"] = float(sum(row.cell.beta == 0.95 for row in ten))
-        spread = getattr(ten[0], s.validation) - getattr(ten[-1], s.validation)
-        metrics["spread_of_top_ten"] = spread
+    ours_800 = [row.cell.n_hidden == 800 for row in nine]
+    metrics["top_nine_share_800"] = float(np.mean(ours_800)) if nine else tables.NAN
+    of_beta = [row.cell.beta == 0.95 for row in ten]
+    metrics["top_ten_with_beta_0.95"] = float(sum(of_beta)) if ten else tables.NAN
+    ends = [getattr(row, s.validation) for row in ten[:1] + ten[-1:]]
+    metrics["spread_of_top_ten"] = ends[0] - ends[1] if ten else tables.NAN
     (first,) = tables.best(own, s.validation, 1)
     metrics["best_minus_test"] = getattr(first, s.validation) - first.test
     whole = []
