@@ -141,6 +141,16 @@ def searched(config: dict, source: str, name: str, seed: int) -> list[str]:
     return paths
 
 
+def searches(config: dict, source: str) -> list[str]:
+    """Return the results of all jobs of all searches of a source."""
+    return [
+        result_path(config, source, found.name, seed)
+        for found in experiments(config, source).values()
+        if "cells" in found.settings
+        for seed in found.seeds
+    ]
+
+
 def available(config: dict) -> dict:
     """Return the configuration without the entries whose data this machine lacks (`needs`).
 

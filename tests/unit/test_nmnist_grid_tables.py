@@ -4,11 +4,12 @@ import itertools
 import json
 import math
 
+import pandas
 import pytest
 
 from respike.data.mnist import DataError
 from respike.experiments import nmnist_grid_table
-from respike.nmnist_grid import tables
+from respike.nmnist_grid import tables, tidy
 from respike.nmnist_grid.cells import Cell
 from respike.nmnist_grid.published import TABLES
 from respike.report import ledger
@@ -143,3 +144,22 @@ def test_the_ledger_holds_the_same_tables(table):
     }
     assert found == TABLES[table]
     assert [c["id"].rsplit("_", 1)[1] for c in claims] == [str(k + 1) for k in range(len(claims))]
+
+
+def test_all_searches_stand_in_one_tidy_table(tmp_path):
+    table, files = made(lambda c: c.beta), []
+    for run in (0, 1):
+        file = tmp_path / f"{run}.json"
+        content = {
+            "experiment": "search_1_as_coded_t_window_2000_part_2", "protocol": "as_coded",
+            "seed": run, "data_kind": "emulated", "device": "cpu", "metrics": metrics(table),
+            "settings": {"n_recordings": 100, "n_folds": 5, "epochs": 3},
+        }  # fmt: skip
+        file.write_text(json.dumps(content))
+        files.append(str(file))
+    assert tidy.main(["--runs", *files, "--out", str(tmp_path / "cells.csv")]) == 0
+    found = pandas.read_csv(tmp_path / "cells.csv")
+    assert len(found) == 2 * len(table)
+    assert set(found["search"]) == {"search_1_as_coded"}
+    assert list(found["held_out"]) == list(found["beta"])
+    assert not found.isna().any().any()

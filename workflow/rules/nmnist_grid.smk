@@ -116,6 +116,35 @@ use rule nmnist_grid_describe as nmnist_grid_table_1 with:
         "nmnist_grid {wildcards.experiment}: table of run {wildcards.seed}"
 
 
+rule nmnist_grid_cells:
+    """Every trained cell of every search in one tidy table."""
+    input:
+        runs=dag.searches(config, "nmnist_grid"),
+    output:
+        table=report(
+            f"{RESULTS}/nmnist_grid/cells.csv",
+            caption="../report/runs.rst",
+            category="nmnist_grid",
+            labels={"table": "every cell of the searches"},
+        ),
+    log:
+        f"logs/{RESULTS}/nmnist_grid/cells.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime="10m",
+    params:
+        code=code_digest("respike.nmnist_grid.tidy"),
+        pins=pins_digest("respike.nmnist_grid.tidy"),
+    message:
+        "nmnist_grid: every cell in {output.table}"
+    shell:
+        "python -m respike.nmnist_grid.tidy --runs {input.runs:q} --out {output.table:q}"
+        " 2>&1 | tee {log:q}"
+
+
 use rule poisson_mlp_figures as nmnist_grid_figures with:
     input:
         runs=lambda wc: dag.figures(config, "nmnist_grid")[wc.figure],
