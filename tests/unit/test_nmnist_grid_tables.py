@@ -106,6 +106,12 @@ def test_a_search_is_held_against_the_published_table():
     assert found.metrics["best_minus_test"] == pytest.approx(0.01)
     assert found.metrics["lead_n_hidden"] > 0
     assert found.metrics[f"accuracy {next(iter(TABLES[1]))}"] == pytest.approx(0.9684)
+    assert math.isnan(found.metrics["top_overlap"]), "six of the nine printed cells are missing"
+    rest = [tables.Row(cell, off[cell], 0.5, 0.5, 1.0) for cell in TABLES[1]]
+    missing = [row for row in rest if row.cell not in {own.cell for own in table}]
+    whole = nmnist_grid_table.run(settings(), jobs(search_1=table + missing), 0, None)
+    assert whole.metrics["top_overlap"] == 1
+    assert whole.metrics["top_overlap_by_chance"] == pytest.approx(9 / 24)
     on_training = nmnist_grid_table.run(
         settings(validation="training"), jobs(search_1=table), 0, None
     )

@@ -87,6 +87,11 @@ def run(settings: Settings, data: Jobs, seed: int, progress) -> Result:
     metrics["top_ten_with_beta_0.95"] = float(sum(of_beta)) if ten else tables.NAN
     ends = [getattr(row, s.validation) for row in ten[:1] + ten[-1:]]
     metrics["spread_of_top_ten"] = ends[0] - ends[1] if ten else tables.NAN
+    printed = tables.best(own, s.validation, len(published))
+    among = [row.cell in published for row in printed]
+    complete = all(cell in judged for cell in published) and len(own) > len(published)
+    metrics["top_overlap"] = float(np.mean(among)) if complete else tables.NAN
+    metrics["top_overlap_by_chance"] = len(published) / len(own) if complete else tables.NAN
     (first,) = tables.best(own, s.validation, 1)
     metrics["best_minus_test"] = getattr(first, s.validation) - first.test
     whole = []
