@@ -78,6 +78,17 @@ def _parser() -> argparse.ArgumentParser:
     scaled.append(one)
     one = command("report", _report, "say where the report is and count its verdicts")
     scaled.append(one)
+    one = command("record", _record, "keep finished results as records in reports/records")
+    one.add_argument("--source", help="only the results of this source")
+    one.add_argument(
+        "--experiment", help="only these experiments: a name, or a pattern as 'sweep_*'"
+    )
+    one.add_argument("--seed", type=int, help="only this seed")
+    one.add_argument(
+        "--withdraw", type=Path, metavar="FOLDER", help="instead: mark one record as not to be used"
+    )
+    one.add_argument("--reason", default="", help="why it is withdrawn")
+    scaled.append(one)
     for one in scaled:
         one.add_argument(
             "--scale",
@@ -279,6 +290,40 @@ def _report(options: argparse.Namespace) -> int:
     print(", ".join(f"{count} {status}" for status, count in counts.most_common()))
     print(page.resolve())
     return 0
+
+
+def _record(options: argparse.Namespace) -> int:
+    from fnmatch import fnmatchcase
+
+    from respike import dag
+    from respike.report import records
+
+    if options.withdraw:
+        records.withdraw(options.withdraw, options.reason)
+        print(f"withdrawn: {options.withdraw}")
+        return 0
+    config = _load(options)
+    if options.source and options.source not in config["sources"]:
+        raise dag.UnknownName(f"no source {options.source!r}: {', '.join(config['sources'])}")
+    asked = [
+        Path(path)
+        for path, run in dag.wanted(config).items()
+        if options.source in (None, run["source"])
+        and options.seed in (None, run["seed"])
+        and fnmatchcase(run["experiment"], options.experiment or "*")
+    ]
+    finished = [path for path in asked if path.exists()]
+    print(f"{len(finished)} of {len(asked)} results at scale {config['scale']} are finished")
+    new, problems = 0, []
+    for path in finished:
+        try:
+            new += records.add(path) is not None
+        except records.RecordError as error:
+            problems.append(str(error))
+    print(f"{new} new records, {len(finished) - new - len(problems)} were there already")
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems or not finished else 0
 
 
 def _digest(options: argparse.Namespace) -> None:

@@ -16,6 +16,58 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+RULES = (  # how weights are learned, as the report names it
+    "back-propagation",  # of an ANN
+    "surrogate gradients through time",
+    "local surrogate gradients",  # of each step alone
+    "NormAD",
+    "STDP",
+    "back-propagation on spike counts",  # of a linear layer that reads fixed spiking layers
+)
+DATA_SETS = ("mnist", "nmnist")
+
+
+@dataclass(frozen=True)
+class Network:
+    """A trained network and what one inference costs: how the report sets networks side by side.
+
+    An experiment that trains a classifier on MNIST or N-MNIST returns one in its `Result`, and
+    keeps two arrays: `predictions` and `labels`, uint8 (n_test,), of the test images in their
+    order. The accuracy is not declared, it follows from these. Costs are means over the same
+    images, for all time steps of one image.
+
+    Raises
+    ------
+    ValueError
+        On an unknown learning rule or data set, or a negative or infinite number.
+    """
+
+    name: str  # size and what sets it apart, as "784-250-10, T = 50"
+    data_set: str  # one of DATA_SETS
+    rule: str  # one of RULES
+    n_neurons: int  # without the inputs
+    n_parameters: int  # weights, biases, thresholds that inference needs, trained or fixed
+    n_state: int  # numbers kept from step to step: potentials, traces, currents; an ANN's outputs
+    num_steps: int  # of one image in the test; 0 for an ANN
+    spikes: float | None  # of inputs and neurons, per image; None for an ANN
+    synaptic_operations: float | None  # accumulates that these spikes cause; None for an ANN
+    macs: int  # multiply-accumulates of an ANN with the same connections; of an ANN its own
+    n_train: int  # different training images
+    presentations: int  # training images shown, all epochs
+    train_s: float  # of training, tests left out: CPU time of the process, on a GPU wall time
+
+    def __post_init__(self):
+        for name, value, allowed in (
+            ("rule", self.rule, RULES),
+            ("data_set", self.data_set, DATA_SETS),
+        ):
+            if value not in allowed:
+                raise ValueError(f"network {name}: found {value!r}, allowed: {', '.join(allowed)}")
+        for item in dataclasses.fields(self):
+            value = getattr(self, item.name)
+            if not isinstance(value, str | None) and not 0 <= value < float("inf"):
+                raise ValueError(f"network {item.name}: found {value!r}, allowed: 0 or more")
+
 
 @dataclass
 class Result:
@@ -25,6 +77,17 @@ class Result:
     series: dict[str, list[float]] = field(default_factory=dict)  # curves
     arrays: dict[str, object] = field(default_factory=dict)  # per-image predictions, pictures
     data_kind: str = ""  # where it is not that of the data set, as when the run makes its own
+    network: Network | None = None  # the trained network; needs `predictions` and `labels`
+
+    def __post_init__(self):
+        if self.network:
+            found = [self.arrays.get(name) for name in ("predictions", "labels")]
+            kinds = [(str(getattr(a, "dtype", None)), getattr(a, "shape", ())) for a in found]
+            if kinds[0] != kinds[1] or kinds[0][0] != "uint8" or len(kinds[0][1]) != 1:
+                raise ValueError(
+                    "a Result with a network needs the arrays predictions and labels, both uint8 "
+                    f"(n_test,): found {kinds[0]} and {kinds[1]}"
+                )
 
 
 class SettingsError(ValueError):
@@ -80,12 +143,14 @@ def main(
     settings_class: type,
     uses_device: bool = False,
     load: Callable | None = None,
+    keeps_parts: bool = False,
 ) -> int:
     """Run one experiment for the seed given and write its result; return the exit status.
 
     `run(settings, data, seed, progress)` gives a Result; with `uses_device` it also takes
     `device`. `data` is what `load` makes of the manifests of --data (one for each argument), with
-    the fields `sha256` and `kind`; it is MNIST where no `load` is given.
+    the fields `sha256` and `kind`; it is MNIST where no `load` is given. With `keeps_parts` it
+    takes `kept`, a respike.kept.Kept beside its results.
     """
     module = sys.modules[run.__module__]
     name = module.__spec__.name  # `__main__` hides the name under `python -m`
@@ -104,15 +169,17 @@ def main(
     args = parser.parse_args()
     label = f"{args.source} {args.experiment} seed {args.seed}"
     try:
-        _run_and_write(run, settings_class, uses_device, load, name, args, label)
+        _run_and_write(run, settings_class, uses_device, load, keeps_parts, name, args, label)
     except (SettingsError, OSError, ValueError) as error:
         print(f"{label}: error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _run_and_write(run, settings_class, uses_device, load, module_name, args, label) -> None:
-    from respike import files, provenance
+def _run_and_write(
+    run, settings_class, uses_device, load, keeps_parts, module_name, args, label
+) -> None:
+    from respike import files, kept, provenance
     from respike.data import mnist
     from respike.progress import Progress
 
@@ -127,6 +194,10 @@ def _run_and_write(run, settings_class, uses_device, load, module_name, args, la
     started = datetime.datetime.now(datetime.UTC)
     start = time.perf_counter()
     extra = {"device": device} if uses_device else {}
+    if keeps_parts:
+        made = {key: made_from[key] for key in ("module", "code", "pins")}
+        made |= {"data_sha256": data.sha256, "device": device}
+        extra["kept"] = kept.Kept(args.metrics.parents[2] / "parts", made)
     result = run(settings, data, args.seed, Progress(label), **extra)
     wall_s = time.perf_counter() - start
     files.write_npz(args.arrays, result.arrays)
@@ -147,6 +218,7 @@ def _run_and_write(run, settings_class, uses_device, load, module_name, args, la
             "wall_s": round(wall_s, 3),
             "metrics": result.metrics,
             "series": result.series,
+            **({"network": dataclasses.asdict(result.network)} if result.network else {}),
             "arrays_sha256": hashlib.sha256(args.arrays.read_bytes()).hexdigest(),
         }
     )

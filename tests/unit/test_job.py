@@ -4,9 +4,11 @@ import dataclasses
 import json
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from respike import job, provenance
 from respike.experiments import ann_mlp, poisson_mlp_encode
@@ -164,3 +166,47 @@ def test_a_setting_that_the_experiment_refuses_is_one_line(start, capsys):
     assert settings.keys() == {f.name for f in dataclasses.fields(poisson_mlp_train.Settings)}
     assert start(poisson_mlp_train, settings) == 1
     assert "n_train: found 50001, allowed: at most 50000" in one_line(capsys)
+
+
+NETWORK = {
+    "name": "784-3-10", "data_set": "mnist", "rule": "STDP", "n_neurons": 13, "n_parameters": 5,
+    "n_state": 13, "num_steps": 4, "spikes": 2.5, "synaptic_operations": 8, "macs": 9,
+    "n_train": 10, "presentations": 20, "train_s": 0.5,
+}  # fmt: skip
+ANSWERS = {"predictions": np.zeros(3, np.uint8), "labels": np.ones(3, np.uint8)}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"rule": "guess"}, "network rule: found 'guess', allowed: back-propagation"),
+        ({"data_set": "cifar"}, "network data_set: found 'cifar', allowed: mnist, nmnist"),
+        ({"spikes": float("nan")}, "network spikes: found nan"),
+        ({"macs": -1}, "network macs: found -1"),
+    ],
+)
+def test_a_network_says_what_is_wrong_with_it(change, says):
+    with pytest.raises(ValueError, match=says):
+        job.Network(**NETWORK | change)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {},
+        {"predictions": np.zeros(3, np.uint8)},
+        ANSWERS | {"labels": np.ones(2, np.uint8)},
+        ANSWERS | {"predictions": np.zeros(3, np.int64)},
+    ],
+)
+def test_a_network_comes_with_its_answers(arrays):
+    with pytest.raises(ValueError, match="needs the arrays predictions and labels"):
+        job.Result({}, arrays=arrays, network=job.Network(**NETWORK))
+    job.Result({}, arrays=ANSWERS, network=job.Network(**NETWORK))
+
+
+def test_the_schema_knows_every_field_of_a_network():
+    schema = yaml.safe_load(Path("workflow/schemas/metrics.schema.yaml").read_text())
+    part = schema["properties"]["network"]
+    names = {field.name for field in dataclasses.fields(job.Network)}
+    assert set(part["required"]) == set(part["properties"]) == names

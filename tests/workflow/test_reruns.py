@@ -85,15 +85,23 @@ def add(line):
 LIF, LOCAL = "src/respike/lif.py", "src/respike/local_learning.py"
 DRAW, FIGURES = "src/respike/figures/draw.py", "src/respike/figures/poisson_mlp.py"
 RULES, CLAIMS = "workflow/rules/snn_mnist.smk", "workflow/claims/snn_mnist.yaml"
-NMNIST = ("nmnist_grid/*", "nmnist_emulator/*")
+NMNIST = ("nmnist_grid/describe*", "nmnist_emulator/*")  # what reads or makes emulated recordings
+TABLES = ("nmnist_grid/table_*",)
+GRID = ("nmnist_grid/*",)  # trained on the real sample in a smoke run
+NOT_GRID = ("nmnist_grid/describe*", "nmnist_grid/surrogate")
 RECORDINGS = {"data/nmnist_smoke/manifest.json"}  # emulated
 EMULATOR = "src/respike/data/emulator.json"
-USE_NUMBA = (  # with exceptions
-    "poisson_mlp/*", "snn_mnist/*", "kulkarni_forward/*", "stdp_tables/*", *NMNIST,
-)  # fmt: skip
+USE_NUMBA = (
+    "poisson_mlp/*",
+    "snn_mnist/*",
+    "kulkarni_forward/*",
+    "stdp_tables/*",
+    *NMNIST,
+    *GRID,
+)  # with exceptions
 ANNS = ("*/ann", "*/ann_as_coded")
 STDP_CELLS = tuple(f"stdp_tables/{name}_*" for name in ("poisson", "bernoulli", "rank_order"))
-NO_NUMBA = (*ANNS, "kulkarni_forward/encode*")
+NO_NUMBA = (*ANNS, "kulkarni_forward/encode*", "nmnist_grid/surrogate")
 
 # What changes no number: (file, edit).
 HARMLESS = {
@@ -149,7 +157,7 @@ CASES = {
     "neuron function of lif.py": (
         LIF,
         replace(("m[h] - v_thresh > zero else zero", "m[h] - v_thresh >= zero else zero")),
-        lambda o: o.after(o.runs("snn_mnist/*", but=ANNS)),
+        lambda o: o.after(o.runs("snn_mnist/*", *GRID, but=(*ANNS, *NOT_GRID))),
     ),
     "learning rule": (
         LOCAL,
@@ -187,14 +195,24 @@ CASES = {
         "src/respike/events.py",
         add("EXTRA = 1"),
         lambda o: o.after(
-            o.runs("poisson_mlp/*", "snn_mnist/*", "*/describe*", "*/transfer",
-                   but=("*/encode", *ANNS))
+            o.runs("poisson_mlp/*", "snn_mnist/*", "*/transfer", *GRID,
+                   but=("*/encode", "*/surrogate", *ANNS))
         ),
     ),
     "module imported inside a function: lif_gpu.py": (
         "src/respike/lif_gpu.py",
         add("EXTRA = 1"),
-        lambda o: o.after(o.runs("snn_mnist/*", but=ANNS)),
+        lambda o: o.after(o.runs("snn_mnist/*", *GRID, but=(*ANNS, *NOT_GRID))),
+    ),
+    "how a table is read": (
+        "src/respike/nmnist_grid/tables.py",
+        add("EXTRA = 1"),
+        lambda o: o.after(o.runs(*TABLES)) | o.figures(source="nmnist_grid"),
+    ),
+    "network of the grid": (
+        "src/respike/nmnist_grid/network.py",
+        add("EXTRA = 1"),
+        lambda o: o.after(o.runs(*GRID, but=NOT_GRID)),
     ),
     "one experiment module": (
         "src/respike/experiments/poisson_mlp_encode.py",
@@ -210,7 +228,8 @@ CASES = {
         "src/respike/energy.py",
         replace(("ADD_PJ = 0.9", "ADD_PJ = 1.0")),
         lambda o: o.after(
-            o.runs("poisson_mlp/*", "snn_mnist/*", *STDP_CELLS,
+            o.runs("poisson_mlp/*", "snn_mnist/*", "nmnist_grid/final*", "nmnist_grid/width*",
+                   "nmnist_grid/printed_derivative", *STDP_CELLS,
                    but=(*ANNS, *(f"*/{name}" for name in ("encode", "forward", "overflow"))))
         )
         # which print it
@@ -232,6 +251,15 @@ CASES = {
         "config.yaml",
         replace(("smoke: [300, 100]", "smoke: [320, 100]")),
         lambda o: o.after(o.runs("nmnist_grid/describe")) | RECORDINGS,
+    ),
+    "a beta added to a search": (
+        "config.yaml",
+        replace(("          beta: [0.7, 0.9]\n          n_hidden: [20, 40]",
+                 "          beta: [0.7, 0.9, 0.8]\n          n_hidden: [20, 40]")),
+        lambda o: o.after(
+            o.runs("nmnist_grid/search_1_t_window_2000_part_1", "*/search_1_subset_*",
+                   "nmnist_grid/table_1", "*/table_1_subset")
+        ),
     ),
     "setting of one experiment": (
         "config.yaml",
@@ -283,7 +311,9 @@ CASES = {
     "pin of scipy": (
         "requirements.lock",
         lambda text: re.sub(r"(?m)^scipy==\S+", "scipy==99.0", text),
-        lambda o: o.after(o.runs(*NMNIST, "stdp_tables/*", but=ANNS)) | RECORDINGS,
+        lambda o: (
+            o.after(o.runs(*NMNIST, *TABLES) | o.runs("stdp_tables/*", but=ANNS)) | RECORDINGS
+        ),
     ),
     "pin of jinja2": (
         "requirements.lock",

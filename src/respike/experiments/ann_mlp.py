@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from respike.data.mnist import Mnist
-from respike.job import Result, main
+from respike.energy import ann_macs
+from respike.job import Network, Result, main
 from respike.learning_curve import epochs_to
 
 
@@ -78,6 +79,7 @@ def run(settings: Settings, data: Mnist, seed: int, progress, device: str) -> Re
         progress("epoch", epoch + 1, s.epochs, test_accuracy=curve["test_accuracy"][-1])
     with torch.no_grad():
         active = (torch.relu(net[0](x_test)) > 0).float().mean().item()
+    sizes = (784, *s.hidden, 10)
     return Result(
         metrics={
             "test_accuracy_final": curve["test_accuracy"][-1],
@@ -86,7 +88,22 @@ def run(settings: Settings, data: Mnist, seed: int, progress, device: str) -> Re
             **epochs_to(curve["epoch"], curve["test_accuracy"]),
         },
         series=curve,
-        arrays={"predictions": predictions.astype(np.uint8)},
+        arrays={"predictions": predictions.astype(np.uint8), "labels": y_test.astype(np.uint8)},
+        network=Network(
+            name=f"ANN {'-'.join(map(str, sizes))}",
+            data_set="mnist",
+            rule="back-propagation",
+            n_neurons=sum(sizes[1:]),
+            n_parameters=sum(p.numel() for p in net.parameters()),
+            n_state=sum(sizes[1:]),
+            num_steps=0,
+            spikes=None,
+            synaptic_operations=None,
+            macs=ann_macs(sizes),
+            n_train=s.n_train,
+            presentations=s.n_train * s.epochs,
+            train_s=train_cpu_s,
+        ),
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from respike.data.mnist import Mnist
 from respike.encoding import encode, stream_key
 from respike.energy import costs
-from respike.job import Result, main
+from respike.job import Network, Result, main
 from respike.local_learning import initial_weights, spike_counts, trace_sample, train_epoch
 
 VAL_START = 50_000  # validation images are the last training images, never trained on
@@ -107,6 +107,8 @@ def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:
     )  # how far below the threshold a potential gets
     input_spikes = test_images.sum() / 255 / len(test_images) * s.num_steps  # expected, per image
     hidden_rate = hidden.mean() / (s.num_steps * s.n_hidden)
+    sizes = (784, s.n_hidden, 10)
+    cost = costs(sizes, (input_spikes, hidden.mean()), s.num_steps)
     return Result(
         metrics={
             "test_accuracy_final": (predictions == test_labels).mean(),
@@ -124,11 +126,27 @@ def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:
             "weights_finite": float(np.isfinite(w1).all() and np.isfinite(w2).all()),
             "exponent_reached": s.surrogate_alpha * below,
             "train_cpu_s_per_1000": train_cpu_s / s.epochs / s.n_train * 1000,
-            **costs((784, s.n_hidden, 10), (input_spikes, hidden.mean()), s.num_steps),
+            **cost,
         },
         series=curves,
+        network=Network(
+            name=f"{'-'.join(map(str, sizes))}, T = {s.num_steps}",
+            data_set="mnist",
+            rule="local surrogate gradients",
+            n_neurons=s.n_hidden + 10,
+            n_parameters=w1.size + w2.size,
+            n_state=s.n_hidden + 10,
+            num_steps=s.num_steps,
+            spikes=input_spikes + hidden.mean() + counts.sum(axis=1).mean(),
+            synaptic_operations=cost["synaptic_operations"],
+            macs=cost["ann_macs"],
+            n_train=s.n_train,
+            presentations=s.n_train * s.epochs,
+            train_s=train_cpu_s,
+        ),
         arrays={
             "predictions": predictions.astype(np.uint8),
+            "labels": test_labels.astype(np.uint8),
             "counts_first_ten": counts[:10],
             "images_first_ten": data.test_images[:10],
             "labels_first_ten": test_labels[:10],
