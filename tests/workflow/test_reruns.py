@@ -229,8 +229,8 @@ CASES = {
         replace(("ADD_PJ = 0.9", "ADD_PJ = 1.0")),
         lambda o: o.after(
             o.runs("poisson_mlp/*", "snn_mnist/*", "nmnist_grid/final*", "nmnist_grid/width*",
-                   "nmnist_grid/printed_derivative", *STDP_CELLS,
-                   but=(*ANNS, *(f"*/{name}" for name in ("encode", "forward", "overflow"))))
+                   "nmnist_grid/printed_derivative", *STDP_CELLS, *ANNS,
+                   but=tuple(f"*/{name}" for name in ("encode", "forward", "overflow")))
         )
         # which print it
         | o.figures(source="poisson_mlp") | o.figures(source="snn_mnist")
