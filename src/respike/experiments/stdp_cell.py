@@ -39,6 +39,8 @@ def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:
     networks = [constants(s, rule) for rule in s.rules]
     coding = stdp_train.Coding(s.encoder, s.num_steps, s.intensity)
     images, labels = check_images(data.train_images[: s.n_train]), data.train_labels[: s.n_train]
+    # One image to throwaway networks: it compiles before the time is taken.
+    stdp_train.train(networks, coding, images[:1], labels[:1], seed, 1, 1)
     since = time.process_time()
     nets = stdp_train.train(
         networks, coding, images, labels, seed, s.batch_size, s.assign_images, progress
