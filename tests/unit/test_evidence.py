@@ -17,7 +17,7 @@ def test_the_interval_of_a_mean_is_students():
 
 def test_the_interval_of_a_mean_covers_the_truth_in_95_of_100_cases():
     rng = np.random.default_rng(0)
-    intervals = [evidence.t_interval(rng.normal(0.9, 0.01, 3)) for _ in range(2000)]
+    intervals = [evidence.t_interval(rng.normal(0.9, 0.01, 3)) for _ in range(1000)]
     share = np.mean([abs(mean - 0.9) <= half for mean, half in intervals])
     assert share == pytest.approx(0.95, abs=0.015)
 

@@ -113,7 +113,7 @@ def tree(tmp_path, monkeypatch):
 def run_collect(scale="default"):
     return collect.main(
         f"--scale {scale} --wanted wanted.json --ledgers toy.yaml"
-        " --out verdicts.json --runs runs.csv".split()
+        " --out verdicts.json --runs runs.csv --networks networks.json".split()
     )
 
 
@@ -173,7 +173,8 @@ def test_the_wanted_results_can_come_from_the_configuration(tree, monkeypatch):
     wanted = json.loads((tree / "wanted.json").read_text())["results"]
     monkeypatch.setattr(collect.dag, "wanted", lambda config: wanted if config == {"a": 1} else {})
     args = ["--scale", "default", "--config", '{"a": 1}', "--ledgers", "toy.yaml"]
-    assert collect.main([*args, "--out", "verdicts.json", "--runs", "runs.csv"]) == 0
+    assert collect.main([*args, "--out", "verdicts.json", "--runs", "runs.csv",
+                         "--networks", "networks.json"]) == 0
     assert json.loads((tree / "verdicts.json").read_text())["provenance"]["runs"] == 5
 
 
