@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from respike.report import evidence
 
@@ -62,6 +63,10 @@ def test_welch():
     difference, half = evidence.welch([0.9, 0.92], [0.8, 0.8])
     assert difference == pytest.approx(0.11)
     assert half == pytest.approx(12.706 * 0.01, rel=1e-3)  # one degree of freedom
+    rng = np.random.default_rng(5)
+    a, b = rng.normal(0, 1, 4), rng.normal(1, 2, 7)
+    found = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
+    assert evidence.welch(a, b)[1] == pytest.approx((found.high - found.low) / 2)
     assert evidence.welch([0.5, 0.5], [0.4, 0.4]) == pytest.approx((0.1, 0.0))
 
 

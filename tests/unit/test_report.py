@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 
 import pytest
 import yaml
+from PIL import Image
 
 from respike import provenance
 from respike.report import collect, ledger, render
@@ -173,8 +174,12 @@ def test_the_wanted_results_can_come_from_the_configuration(tree, monkeypatch):
     wanted = json.loads((tree / "wanted.json").read_text())["results"]
     monkeypatch.setattr(collect.dag, "wanted", lambda config: wanted if config == {"a": 1} else {})
     args = ["--scale", "default", "--config", '{"a": 1}', "--ledgers", "toy.yaml"]
-    assert collect.main([*args, "--out", "verdicts.json", "--runs", "runs.csv",
-                         "--networks", "networks.json"]) == 0
+    assert (
+        collect.main(
+            [*args, "--out", "verdicts.json", "--runs", "runs.csv", "--networks", "networks.json"]
+        )
+        == 0
+    )
     assert json.loads((tree / "verdicts.json").read_text())["provenance"]["runs"] == 5
 
 
@@ -306,7 +311,10 @@ def test_links_resolve_and_nothing_is_loaded(tree):
 
 def test_figures(tree):
     html, markdown, _ = rendered(tree, verdicts(tree))
-    assert base64.b64encode(PIXEL).decode() in html
+    kind, image = re.search(r'src="data:image/(\w+);base64,([^"]+)"', html).groups()
+    with Image.open(io.BytesIO(base64.b64decode(image))) as shown:
+        assert (shown.size, shown.format.lower()) == ((1, 1), kind)
+    assert 'width="1" height="1"' in html
     assert 'alt="c"' in html
     assert "Not drawn at this scale." in html
     assert "![c](<../figures/toy_fig1.png>)" in markdown
@@ -385,13 +393,20 @@ def test_the_policy_runs_our_script_only(tree):
     assert re.search(r"script-src 'sha256-[A-Za-z0-9+/]{43}='", html)
 
 
-def test_the_command_line_writes_all_three(tree):
+def test_the_command_line_writes_the_pages_and_the_tables(tree):
     verdicts(tree)
     (tree / "bench.csv").write_text("case,ratio\n<b>x</b>,2.1\n")
-    args = "--verdicts verdicts.json --figures figures --benchmarks bench.csv --out reports"
+    args = (
+        "--verdicts verdicts.json --networks networks.json --runs runs.csv --figures figures"
+        " --benchmarks bench.csv --out reports"
+    )
     assert render.main(args.split()) == 0
     found = {path.name for path in (tree / "reports").iterdir()}
-    assert found == {"comparison.html", "comparison.md", "verdicts.csv"}
+    pages, tables = (
+        {"comparison.html", "comparison.md"},
+        {"verdicts", "results", "networks", "pairs"},
+    )
+    assert found == pages | {f"{name}.csv" for name in tables}
     assert "&lt;b&gt;x" in (tree / "reports" / "comparison.html").read_text()
     assert "| 2.1 |" in (tree / "reports" / "comparison.md").read_text()
 

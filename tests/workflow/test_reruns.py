@@ -17,8 +17,12 @@ import yaml
 
 pytestmark = pytest.mark.smoke
 
-JUDGE = {"results/smoke/verdicts.json", "results/smoke/runs.csv"}
-REPORT = {f"reports/smoke/{name}" for name in ("comparison.html", "comparison.md", "verdicts.csv")}
+JUDGE = {f"results/smoke/{name}" for name in ("verdicts.json", "networks.json", "runs.csv")}
+# The plots of all networks, drawn from networks.json.
+NETWORKS = {f"results/smoke/figures/networks_{kind}.png" for kind in ("operations", "time")}
+JUDGE |= NETWORKS
+TABLES = ("verdicts.csv", "results.csv", "networks.csv", "pairs.csv")
+REPORT = {f"reports/smoke/{name}" for name in ("comparison.html", "comparison.md", *TABLES)}
 NOTHING = frozenset()
 
 
@@ -193,7 +197,7 @@ CASES = {
         replace(("ADD_PJ = 0.9", "ADD_PJ = 1.0")),
         lambda o: o.after(
             o.runs("poisson_mlp/*", "snn_mnist/*",
-                   but=(*ANNS, *(f"*/{name}" for name in ("encode", "forward", "overflow"))))
+                   but=[f"*/{name}" for name in ("encode", "forward", "overflow")])
         ) | o.figures(source="poisson_mlp") | o.figures(source="snn_mnist"),  # which print it
     ),
     "fitted parameters of the emulator": (
@@ -238,7 +242,7 @@ CASES = {
     ),
     # Figures, ledgers, report.
     "figure style": (DRAW, replace(('SNN = "#0072B2"', 'SNN = "#0072B3"')),
-                     lambda o: o.figures() | REPORT),
+                     lambda o: o.figures() | NETWORKS | REPORT),
     "one figure": (FIGURES, add("EXTRA = 1"),
                    lambda o: o.figures(source="poisson_mlp") | REPORT),
     "text of a claim": (CLAIMS, replace(("Most neurons are silent", "Most neurons keep silent")),
@@ -246,6 +250,10 @@ CASES = {
     "published value": (CLAIMS, replace(("{value: 0.4168,", "{value: 0.4169,")),
                         lambda o: o.figures(source="snn_mnist") | JUDGE | REPORT),
     "judge.py": ("src/respike/report/judge.py", add("EXTRA = 1"), lambda o: JUDGE | REPORT),
+    "figures of all networks": ("src/respike/figures/networks.py", add("EXTRA = 1"),
+                                lambda o: NETWORKS | REPORT),
+    "bibliography": ("references.bib", replace(("Gradient-based", "Gradient based")),
+                     lambda o: REPORT),
     "template": ("src/respike/report/templates/comparison.html.j2", add("<!-- a remark -->"),
                  lambda o: REPORT),
     # Packages.
@@ -257,7 +265,7 @@ CASES = {
     "pin of matplotlib": (
         "requirements.lock",
         lambda text: re.sub(r"(?m)^matplotlib==\S+", "matplotlib==99.0", text),
-        lambda o: o.figures() | REPORT,
+        lambda o: o.figures() | NETWORKS | REPORT,
     ),
     "pin of scipy": (
         "requirements.lock",

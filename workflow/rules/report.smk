@@ -3,8 +3,10 @@ rule judge:
     input:
         runs=list(dag.wanted(config)),
         ledgers=[str(dag.ledger_of(source)) for source in config["sources"]],
+        records=dag.record_files(config),
     output:
         verdicts=f"{RESULTS}/verdicts.json",
+        networks=f"{RESULTS}/networks.json",
         runs=report(
             f"{RESULTS}/runs.csv",
             caption="../report/runs.rst",
@@ -21,7 +23,9 @@ rule judge:
         runtime="10m",
     params:
         scale=SCALE,
+        records=dag.RECORDS.as_posix(),
         config=dag.canonical_json(dag.at_scale(config)),
+        kept=dag.kept_json(config),
         code=code_digest("respike.report.collect"),
         pins=pins_digest("respike.report.collect"),
         schemas=dag.file_digest("workflow/schemas/claims.schema.yaml"),
@@ -29,19 +33,57 @@ rule judge:
         "judging the claims"
     shell:
         "python -m respike.report.collect --scale {params.scale} --config {params.config:q}"
-        " --ledgers {input.ledgers:q} --out {output.verdicts:q} --runs {output.runs:q}"
+        " --ledgers {input.ledgers:q} --records {params.records:q} --kept {params.kept:q}"
+        " --out {output.verdicts:q} --runs {output.runs:q} --networks {output.networks:q}"
         " 2>&1 | tee {log:q}"
 
 
+rule networks_figures:
+    """Every trained network in one plot."""
+    input:
+        networks=rules.judge.output.networks,
+    output:
+        picture=report(
+            f"{FIGURES}/{{figure}}.png",
+            caption="../report/figure.rst",
+            category="report",
+            labels={"figure": "{figure}"},
+        ),
+    log:
+        f"logs/{FIGURES}/{{figure}}.log",
+    wildcard_constraints:
+        figure="networks_[a-z]+",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime="10m",
+    params:
+        code=code_digest("respike.figures.networks"),
+        pins=pins_digest("respike.figures.networks"),
+    message:
+        "figure {wildcards.figure}"
+    shell:
+        "python -m respike.figures.networks --figure {wildcards.figure}"
+        " --networks {input.networks:q} --out {output.picture:q} 2>&1 | tee {log:q}"
+
+
 rule report:
-    """The comparison report: one HTML page, the same as Markdown, and the verdicts as a table."""
+    """The comparison report: one HTML page, the same as Markdown, and its tables."""
     input:
         verdicts=rules.judge.output.verdicts,
+        networks=rules.judge.output.networks,
+        runs=rules.judge.output.runs,
         figures=[
             f"{FIGURES}/{figure}.png"
             for source in config["sources"]
             for figure in dag.figures(config, source)
         ],
+        network_figures=[
+            f"{FIGURES}/networks_{kind}.png" for kind in ("operations", "time")
+        ],
+        bibliography="references.bib",
         benchmarks=dag.existing("reports/benchmarks.csv"),
     output:
         html=report(
@@ -57,6 +99,7 @@ rule report:
             category="report",
             labels={"table": "verdicts"},
         ),
+        tables=[f"{REPORTS}/{name}.csv" for name in ("results", "networks", "pairs")],
     log:
         f"logs/{RESULTS}/report.log",
     conda:
@@ -77,5 +120,5 @@ rule report:
     message:
         "report: {output.html}"
     shell:
-        "python -m respike.report.render --verdicts {input.verdicts:q} --figures {params.figures:q}"
-        " {params.benchmarks} --out {params.out:q} 2>&1 | tee {log:q}"
+        "python -m respike.report.render --verdicts {input.verdicts:q} --networks {input.networks:q}"
+        " --runs {input.runs:q} --figures {params.figures:q} {params.benchmarks} --out {params.out:q} 2>&1 | tee {log:q}"

@@ -350,15 +350,17 @@ def answers(path: Path) -> dict[str, np.ndarray]:
 
 
 def verdicts_of(sources: list[dict], runs: dict[str, dict], scale: str) -> dict:
-    """Return the content of verdicts.json."""
-    return {
-        "schema": 1,
-        "scale": scale,
-        "from_records": False,
-        "counts": _counts([claim for source in sources for claim in source["claims"]]),
-        "sources": sources,
-        "provenance": summarise(runs, scale),
-    }
+    """Return the content of verdicts.json; an infinite end of a region is null there."""
+    return files.plain(
+        {
+            "schema": 1,
+            "scale": scale,
+            "from_records": False,
+            "counts": _counts([claim for source in sources for claim in source["claims"]]),
+            "sources": sources,
+            "provenance": summarise(runs, scale),
+        }
+    )
 
 
 def table(runs: dict[str, dict]) -> str:
