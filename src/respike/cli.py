@@ -76,6 +76,18 @@ def _parser() -> argparse.ArgumentParser:
     one = command("claims", _claims, "list every claim with its verdict, if it has one")
     one.add_argument("--source", help="only the claims of this source")
     scaled.append(one)
+    for name, run, text in (
+        ("verdict", _verdict, "show what is claimed, published and measured, and the verdict"),
+        ("why", _why, "follow a verdict to its runs, settings, code and command; checks each run"),
+        ("remake", _remake, "show the command that makes the runs of a claim anew"),
+    ):
+        one = command(name, run, text)
+        one.add_argument("claim", help="as poisson_mlp.accuracy; the part after the dot may do")
+        if name == "remake":
+            one.add_argument(
+                "--run", dest="at_once", action="store_true", help="run it, do not only show it"
+            )
+        scaled.append(one)
     one = command("report", _report, "say where the report is and count its verdicts")
     scaled.append(one)
     one = command("record", _record, "keep finished results as records in reports/records")
@@ -221,6 +233,38 @@ def _claims(options: argparse.Namespace) -> None:
                     verdicts[claim["id"]]["verdict"]["status"] if claim["id"] in verdicts else "-"
                 )
                 print(f"{status:15} {claim['id']:40} {claim['says']}")
+
+
+def _asked(options: argparse.Namespace) -> tuple[dict, dict]:
+    from respike.report import ask
+
+    return ask.find(ask.load(_load(options)["scale"]), options.claim)
+
+
+def _verdict(options: argparse.Namespace) -> None:
+    from respike.report import ask
+
+    print("\n".join(ask.verdict(*_asked(options))))
+
+
+def _why(options: argparse.Namespace) -> None:
+    from respike.report import ask
+
+    print("\n".join(ask.why(*_asked(options))))
+
+
+def _remake(options: argparse.Namespace) -> int:
+    _, claim = _asked(options)
+    if not claim["remake"]:
+        print(f"{claim['id']} rests on no run: {claim['verdict']['reason']}", file=sys.stderr)
+        return 1
+    print(claim["remake"])
+    if not options.at_once:
+        return 0
+    import shlex
+    import subprocess
+
+    return subprocess.run(shlex.split(claim["remake"])).returncode
 
 
 def _report(options: argparse.Namespace) -> int:

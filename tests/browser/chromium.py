@@ -1,7 +1,7 @@
 """Headless Chromium over its debugging pipe: no driver, no port, no further package.
 
-Protocol: https://chromedevtools.github.io/devtools-protocol/ (JSON messages that end in a zero byte,
-on file descriptors 3 and 4 of the browser).
+Chrome DevTools Protocol: JSON messages that end in a zero byte, on file descriptors 3 and 4 of the
+browser.
 """
 
 import base64

@@ -155,7 +155,7 @@ def source_view(source: dict, figures: Path, out: Path) -> dict:
         **source,
         "claims": claims,
         "ordered": sorted(claims, key=lambda claim: (claim["rank"], claim["place"])),
-        "answer": source.get("answer", ""),
+        "answer": source.get("answer", "") if held + failed + unsure else "",
         "tally": tally,
         "headline_claims": [claim for claim in chosen if claim["measured"]],
         "variants": _variants(source["protocols"], claims),
