@@ -104,13 +104,17 @@ class Page:
         message, self._buffer = self._buffer.split(b"\0", 1)
         return json.loads(message)
 
-    def open(self, url: str) -> None:
-        """Load a page and wait until its `load` event and two frames are over."""
+    def open_only(self, url: str) -> None:
+        """Load a page and wait for its `load` event."""
         self.events.clear()
         self.call("Page.navigate", url=url)
         end = time.monotonic() + 60
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self._message(max(0.1, end - time.monotonic())))
+
+    def open(self, url: str) -> None:
+        """Load a page and wait until two frames are drawn; runs a script in it."""
+        self.open_only(url)
         self.run("new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
 
     def run(self, script: str):
@@ -129,7 +133,8 @@ class Page:
             width=width, height=height, deviceScaleFactor=1, mobile=False,
         )  # fmt: skip
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
+        still = {"name": "prefers-reduced-motion", "value": "reduce"}  # no scrolling to wait for
+        self.call("Emulation.setEmulatedMedia", media=media, features=[scheme, still])
 
     def screenshot(self, whole: bool = False) -> bytes:
         """Return a PNG of the window, or of the whole page."""
