@@ -122,3 +122,44 @@ rule report:
     shell:
         "python -m respike.report.render --verdicts {input.verdicts:q} --networks {input.networks:q}"
         " --runs {input.runs:q} --figures {params.figures:q} {params.benchmarks} --out {params.out:q} 2>&1 | tee {log:q}"
+
+
+rule report_from_records:
+    """The same report from run records alone, on a machine that ran nothing."""
+    input:
+        records=dag.record_files({**config, "scale": "default"}),
+        config="config.yaml",
+        ledgers=[str(dag.ledger_of(source)) for source in config["sources"]],
+        bibliography="references.bib",
+    output:
+        html="reports/from_records/comparison.html",
+        markdown="reports/from_records/comparison.md",
+        verdicts="reports/from_records/verdicts.json",
+        tables=[
+            f"reports/from_records/{name}.csv"
+            for name in ("verdicts", "results", "networks", "pairs")
+        ],
+    log:
+        "logs/report_from_records.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="30m",
+    params:
+        scale="default" if SCALE == "smoke" else SCALE,
+        records=dag.RECORDS.as_posix(),
+        code=code_digest("respike.report.from_records"),
+        figures=" ".join(
+            code_digest(f"respike.figures.{name}")
+            for name in (*config["sources"], "networks")
+        ),
+        pins=pins_digest("respike.report.from_records"),
+        templates=dag.folder_digest("src/respike/report/templates"),
+        out=subpath(output.html, parent=True),
+    message:
+        "report from records: {output.html}"
+    shell:
+        "python -m respike.report.from_records --scale {params.scale} --records {params.records:q}"
+        " --work results/from_records --out {params.out:q} 2>&1 | tee {log:q}"

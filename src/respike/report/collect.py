@@ -56,7 +56,7 @@ def read_runs(wanted: dict[str, dict], scale: str, folder: Path) -> dict[str, di
         if wrong:
             bad[path] = wrong
     if not bad:
-        for path, why in _mixed_data(runs).items():
+        for path, why in mixed_data(runs).items():
             bad[path] = [why]
     if bad:
         lines = [f"{path}: {'; '.join(wrong)}" for path, wrong in bad.items()]
@@ -101,7 +101,19 @@ def _said(settings: dict, name: str) -> str:
     return repr(settings[name]) if name in settings else "absent"
 
 
-def _mixed_data(runs: dict[str, dict]) -> dict[str, str]:
+def sound_runs(wanted: dict[str, dict], scale: str, folder: Path) -> dict[str, dict]:
+    """Return those of the wanted results that are there and current, by path; others are left."""
+    found = {}
+    for path, expected in sorted(wanted.items()):
+        if (folder / path).exists():
+            try:
+                found |= read_runs({path: expected}, scale, folder)
+            except RefusedError:
+                continue  # a report from records only shows beside them what is sound
+    return found
+
+
+def mixed_data(runs: dict[str, dict]) -> dict[str, str]:
     """Return the runs whose data differ from what most runs have under the same name."""
     seen: dict[str, Counter] = {}
     for run in runs.values():
@@ -212,7 +224,7 @@ def judge_source(
     return {
         **book.source,
         "ledger": str(book.path),
-        "counts": _counts(claims),
+        "counts": counts(claims),
         "claims": claims,
         "figures": [_figure(figure, claims, paths, scale) for figure in book.figures],
         "deviations": book.deviations,
@@ -258,7 +270,7 @@ def _measured(claim: dict, measurement: judge.Measurement) -> dict:
     }
 
 
-def _counts(claims: list[dict]) -> dict[str, int]:
+def counts(claims: list[dict]) -> dict[str, int]:
     """Return the number of claims per status, every status named, in the report's order."""
     found = Counter(claim["verdict"]["status"] for claim in claims)
     return {status: found[status] for status in judge.STATUSES}
@@ -356,7 +368,7 @@ def verdicts_of(sources: list[dict], runs: dict[str, dict], scale: str) -> dict:
             "schema": 1,
             "scale": scale,
             "from_records": False,
-            "counts": _counts([claim for source in sources for claim in source["claims"]]),
+            "counts": counts([claim for source in sources for claim in source["claims"]]),
             "sources": sources,
             "provenance": summarise(runs, scale),
         }
