@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 
 from respike import provenance
-from respike.report import collect, ledger, render
+from respike.report import collect, ledger, records, render
 
 MODULE = "respike.report.show"  # any module of ours has a digest
 SHA = {"train-images": "a" * 64}
@@ -391,6 +391,75 @@ def test_the_policy_runs_our_script_only(tree):
     html, _, _ = rendered(tree, verdicts(tree))
     assert "default-src 'none'" in html
     assert re.search(r"script-src 'sha256-[A-Za-z0-9+/]{43}='", html)
+
+
+def keep(tree, **changes):
+    """Return a record of a run of the toy, written as by an earlier call of `respike record`."""
+    path = tree / "results/default/toy/train/seed=0/metrics.json"
+    result = sealed(json.loads(path.read_text()) | changes)
+    where = records.place(result, tree / "records")
+    where.mkdir(parents=True)
+    (where / "arrays.npz").write_bytes(b"arrays")
+    digest = hashlib.sha256(b"arrays").hexdigest()
+    record = {"schema": 1, "result": result, "complete": True, "arrays_sha256": digest}
+    (where / "record.json").write_text(json.dumps(sealed(record)))
+    return where
+
+
+PAPER = {"scale": "paper", "started": "2026-02-01T00:00:00Z", "machine": "another machine"}
+
+
+def beside(tree, **changes):
+    """Return the verdicts with three paper-scale records beside the five runs."""
+    wanted = json.loads((tree / "wanted.json").read_text())["results"]
+    at_paper = {}
+    for seed in range(3):
+        keep(tree, **PAPER, seed=seed, metrics={"good": 0.96 + seed / 1000, "bad": 0.4}, **changes)
+        run = dict(wanted[f"results/default/toy/train/seed={seed}/metrics.json"])
+        at_paper[f"results/paper/toy/train/seed={seed}/metrics.json"] = run
+    others = collect.kept_runs(at_paper, "paper", records.load(tree / "records"))
+    found, _, _ = collect.collect({"results": wanted}, ["toy.yaml"], "default", tree, others)
+    return found
+
+
+def test_records_stand_beside_the_results_and_change_no_verdict(tree):
+    data = beside(tree)
+    good = data["sources"][0]["claims"][0]
+    assert good["measured"]["n"] == 5 and good["verdict"]["status"] == "reproduced"
+    (row,) = good["beside"]
+    assert (row["label"], row["scale"], row["n"]) == ("record", "paper", 3)
+    assert row["mean"] == pytest.approx(0.961) and row["status"] == "reproduced"
+    html, markdown, _ = rendered(tree, data)
+    for text in (html, markdown):
+        assert "another machine" in text and "96.10 ± 0.25 %" in text.replace("\u00a0", " ")
+
+
+def test_a_stale_record_is_told_and_judges_nothing(tree):
+    data = beside(tree, code="0" * 16)
+    (row,) = data["sources"][0]["claims"][0]["beside"]
+    assert row["label"] == "stale record" and row["status"] == "stale"
+    assert row["reason"].startswith("code of respike.report.show was 0000000000000000, is now ")
+    assert data["counts"] == verdicts(tree)["counts"]
+    assert "stale record" in rendered(tree, data)[0]
+
+
+def test_a_record_of_the_judged_run_itself_is_not_shown_again(tree):
+    wanted = json.loads((tree / "wanted.json").read_text())["results"]
+    keep(tree)
+    others = collect.kept_runs(wanted, "default", records.load(tree / "records"))
+    found, _, _ = collect.collect({"results": wanted}, ["toy.yaml"], "default", tree, others)
+    assert found["sources"][0]["claims"][0]["beside"] == []
+
+
+def test_a_tampered_record_stops_the_report(tree, capsys):
+    where = keep(tree)
+    text = (where / "record.json").read_text()
+    (where / "record.json").write_text(text.replace('"bad": 0.5', '"bad": 0.95'))
+    args = ["--scale", "default", "--wanted", "wanted.json", "--ledgers", "toy.yaml"]
+    args += ["--out", "v.json", "--runs", "r.csv", "--networks", "n.json", "--records", "records"]
+    assert collect.main(args) == 1
+    assert "the numbers were edited after the run" in capsys.readouterr().err
+    assert not (tree / "v.json").exists()
 
 
 def test_the_command_line_writes_the_pages_and_the_tables(tree):
