@@ -77,8 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--source", help="only the claims of this source")
     scaled.append(one)
     for name, run, text in (
-        ("verdict", _verdict, "show what is claimed, published and measured, and the verdict"),
-        ("why", _why, "follow a verdict to its runs, settings, code and command; checks each run"),
+        ("verdict", _verdict, "show a claim with its numbers and its verdict"),
+        ("why", _why, "follow a verdict to its runs, code and command"),
         ("remake", _remake, "show the command that makes the runs of a claim anew"),
     ):
         one = command(name, run, text)
