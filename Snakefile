@@ -23,5 +23,6 @@ rule all:
     default_target: True
     input:
         rules.report.output,
+        rules.nmnist_grid_cells.output,
     message:
         "finished: {input[0]}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 import re
 from dataclasses import dataclass
@@ -74,6 +75,15 @@ def experiments(config: dict, source: str) -> dict[str, Experiment]:
         names = chain(entries, entry)
         protocol = next((p for n in names if (p := entries[n].get("protocol"))), "as_documented")
         variants = {entry: settings}
+        if "grid" in body or "cells" in body:
+            cells = [
+                *body.get("cells", {}).get(scale, []),
+                *product(body.get("grid", {}).get(scale, {})),
+            ]
+            variants = {
+                name: {**settings, "cells": part}
+                for name, part in jobs_of_cells(entry, cells, body["cells_per_job"])
+            }
         for key, values in body.get("vary", {}).items():  # one axis at most
             variants = {
                 variant_name(entry, value): {**settings, key: value}
@@ -86,6 +96,59 @@ def experiments(config: dict, source: str) -> dict[str, Experiment]:
                 source, name, entry, names[-1], scale, protocol, own, list(seeds)
             )
     return found
+
+
+def product(axes: dict[str, list]) -> list[str]:
+    """Return the cells of a grid, each a text as `t_window=2000 beta=0.9`; last axis first."""
+    return [
+        " ".join(f"{name}={value}" for name, value in zip(axes, values, strict=True))
+        for values in (itertools.product(*axes.values()) if axes else ())
+    ]
+
+
+def jobs_of_cells(entry: str, cells: list[str], cells_per_job: int) -> list[tuple[str, list[str]]]:
+    """Return (name, cells) for each job: cells of one first axis, at most `cells_per_job` of them.
+
+    A value added at the end of an axis adds jobs, or cells to the last job of its group; cells
+    that were trained before are not trained again (`respike.kept`).
+    """
+    groups: dict[str, list[str]] = {}
+    for cell in cells:
+        groups.setdefault(cell.split()[0].replace("=", "_"), []).append(cell)
+    return [
+        (f"{entry}_{group}_part_{number}", own[at : at + cells_per_job])
+        for group, own in groups.items()
+        for number, at in enumerate(range(0, len(own), cells_per_job), 1)
+    ]
+
+
+def searched(config: dict, source: str, name: str, seed: int) -> list[str]:
+    """Return the results that a table is made of: all jobs of one run of its searches.
+
+    The table's settings name them: `search`, and `whole_search` where a subset is held against
+    the whole. Raises UnknownName for a search that does not exist or lacks this run.
+    """
+    settings = experiment(config, source, name).settings
+    entries = [settings[key] for key in ("search", "whole_search") if settings.get(key)]
+    paths = []
+    for entry in entries:
+        found = [e for e in experiments(config, source).values() if e.entry == entry]
+        if not any(int(seed) in e.seeds for e in found):
+            raise UnknownName(
+                f"{name} of {source} needs run {seed} of {entry}: set the same seeds in config.yaml"
+            )
+        paths += [result_path(config, source, e.name, int(seed)) for e in found]
+    return paths
+
+
+def searches(config: dict, source: str) -> list[str]:
+    """Return the results of all jobs of all searches of a source."""
+    return [
+        result_path(config, source, found.name, seed)
+        for found in experiments(config, source).values()
+        if "cells" in found.settings
+        for seed in found.seeds
+    ]
 
 
 def available(config: dict) -> dict:
@@ -132,6 +195,15 @@ def given_recordings(config: dict) -> list[str]:
     return []
 
 
+def training_recordings(config: dict) -> str:
+    """Return the manifest of the recordings that the grid trains on.
+
+    Those in use; in a smoke run real ones where a sample is given.
+    """
+    real = real_recordings(config) if config["scale"] == "smoke" else None
+    return real or f"{config['data']['folder']}/nmnist_{config['scale']}/manifest.json"
+
+
 def at_scale(config: dict) -> dict:
     """Return the part of the configuration that says which results are wanted at its scale.
 
@@ -153,6 +225,10 @@ def at_scale(config: dict) -> dict:
                 setting: {scale: values[scale]} if scale in values else {}
                 for setting, values in body["vary"].items()
             }
+        for key in ("grid", "cells"):
+            if key in body:
+                kept[key] = {scale: body[key][scale]} if scale in body[key] else {}
+                kept["cells_per_job"] = body["cells_per_job"]
         return kept
 
     return {

@@ -143,12 +143,14 @@ def main(
     settings_class: type,
     uses_device: bool = False,
     load: Callable | None = None,
+    keeps_parts: bool = False,
 ) -> int:
     """Run one experiment for the seed given and write its result; return the exit status.
 
     `run(settings, data, seed, progress)` gives a Result; with `uses_device` it also takes
     `device`. `data` is what `load` makes of the manifests of --data (one for each argument), with
-    the fields `sha256` and `kind`; it is MNIST where no `load` is given.
+    the fields `sha256` and `kind`; it is MNIST where no `load` is given. With `keeps_parts` it
+    takes `kept`, a respike.kept.Kept beside its results.
     """
     module = sys.modules[run.__module__]
     name = module.__spec__.name  # `__main__` hides the name under `python -m`
@@ -167,15 +169,17 @@ def main(
     args = parser.parse_args()
     label = f"{args.source} {args.experiment} seed {args.seed}"
     try:
-        _run_and_write(run, settings_class, uses_device, load, name, args, label)
+        _run_and_write(run, settings_class, uses_device, load, keeps_parts, name, args, label)
     except (SettingsError, OSError, ValueError) as error:
         print(f"{label}: error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _run_and_write(run, settings_class, uses_device, load, module_name, args, label) -> None:
-    from respike import files, provenance
+def _run_and_write(
+    run, settings_class, uses_device, load, keeps_parts, module_name, args, label
+) -> None:
+    from respike import files, kept, provenance
     from respike.data import mnist
     from respike.progress import Progress
 
@@ -190,6 +194,10 @@ def _run_and_write(run, settings_class, uses_device, load, module_name, args, la
     started = datetime.datetime.now(datetime.UTC)
     start = time.perf_counter()
     extra = {"device": device} if uses_device else {}
+    if keeps_parts:
+        made = {key: made_from[key] for key in ("module", "code", "pins")}
+        made |= {"data_sha256": data.sha256, "device": device}
+        extra["kept"] = kept.Kept(args.metrics.parents[2] / "parts", made)
     result = run(settings, data, args.seed, Progress(label), **extra)
     wall_s = time.perf_counter() - start
     files.write_npz(args.arrays, result.arrays)

@@ -18,10 +18,12 @@ BLOCK = 256  # neurons per program: 2 a thread at Triton's default of 4 warps
 
 @triton.jit
 def _forward(
-    cur, mem, spk, size, num_steps, beta, v_thresh, RESET: tl.constexpr, BLOCK: tl.constexpr
-):
+    cur, mem, spk, betas, size, width, num_steps, v_thresh,
+    RESET: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = at < size
+    beta = tl.load(betas + at % width)
     m = tl.zeros((BLOCK,), tl.float32)
     s = tl.zeros((BLOCK,), tl.float32)
     for t in range(num_steps):
@@ -38,11 +40,12 @@ def _forward(
 
 @triton.jit
 def _backward(
-    grad, mem, delta, size, num_steps, beta, v_thresh, slope,
+    grad, mem, delta, betas, size, width, num_steps, v_thresh, slope,
     RESET: tl.constexpr, DETACHED: tl.constexpr, KIND: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = at < size
+    beta = tl.load(betas + at % width)
     carry = tl.zeros((BLOCK,), tl.float32)
     for back in range(num_steps):
         here = (num_steps - 1 - back) * size + at
@@ -72,44 +75,42 @@ def _backward(
 
 class _LifLayerGpu(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, cur, lif):
+    def forward(ctx, cur, lif, betas):
         cur = cur.contiguous()
         mem, spk = torch.empty_like(cur), torch.empty_like(cur)
-        beta, v_thresh, reset, *_ = lif.numbers()
-        size = cur[0].numel()
+        _, v_thresh, reset, *_ = lif.numbers()
+        size, width = cur[0].numel(), cur.shape[-1]
         _forward[(triton.cdiv(size, BLOCK),)](
-            cur,
-            mem,
-            spk,
-            size,
-            cur.shape[0],
-            float(beta),
-            float(v_thresh),
-            reset,
-            BLOCK,
+            cur, mem, spk, betas, size, width, cur.shape[0], float(v_thresh), reset, BLOCK,
             enable_fp_fusion=False,
-        )
-        ctx.save_for_backward(mem)
+        )  # fmt: skip
+        ctx.save_for_backward(mem, betas)
         ctx.lif = lif
         return spk
 
     @staticmethod
     def backward(ctx, grad):
-        (mem,) = ctx.saved_tensors
+        mem, betas = ctx.saved_tensors
         delta = torch.empty_like(mem)
-        beta, v_thresh, reset, detached, kind, slope = ctx.lif.numbers()
-        size = mem[0].numel()
+        _, v_thresh, reset, detached, kind, slope = ctx.lif.numbers()
+        size, width = mem[0].numel(), mem.shape[-1]
         _backward[(triton.cdiv(size, BLOCK),)](
-            grad.contiguous(), mem, delta, size, mem.shape[0],
-            float(beta), float(v_thresh), float(slope), reset, detached, kind, BLOCK,
+            grad.contiguous(), mem, delta, betas, size, width, mem.shape[0],
+            float(v_thresh), float(slope), reset, detached, kind, BLOCK,
             enable_fp_fusion=False,
         )  # fmt: skip
-        return delta, None
+        return delta, None, None
 
 
-def lif_layer_gpu(cur: torch.Tensor, lif) -> torch.Tensor:
-    """Return the spikes of a layer, see `respike.lif.lif_layer`; `cur` float32 on a GPU."""
-    return _LifLayerGpu.apply(cur, lif)
+def lif_layer_gpu(cur: torch.Tensor, lif, betas: torch.Tensor | None = None) -> torch.Tensor:
+    """Return the spikes of a layer, see `respike.lif.lif_layer`; `cur` float32 on a GPU.
+
+    `betas` float32 (n,) gives each neuron its own leak in place of lif.beta: layers of several
+    networks side by side.
+    """
+    if betas is None:
+        betas = torch.full((cur.shape[-1],), float(lif.beta), device=cur.device)
+    return _LifLayerGpu.apply(cur, lif, betas)
 
 
 def unpack_torch(words: np.ndarray, num_steps: int, device) -> torch.Tensor:

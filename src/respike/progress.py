@@ -14,14 +14,15 @@ class Progress:
         self.label, self.every_s = label, every_s
         self.stream = stream or sys.stderr
         self.start = time.monotonic()
-        self.first: tuple[int, float] | None = None  # first report: before it, things start up
+        self.unit = ""
+        self.first = (0, 0.0)  # first report of this unit: before it, things start up
         self.shown_at = -float("inf")
 
-    def __call__(self, unit: str, done: int, total: int, **numbers: float) -> None:
+    def __call__(self, unit: str, done: float, total: int, **numbers: float) -> None:
         """Report that `done` of `total` units (epochs, images, ...) are finished."""
         now = time.monotonic()
-        if self.first is None:
-            self.first = done, now
+        if unit != self.unit:
+            self.unit, self.first = unit, (done, now)
         if done < total and now - self.shown_at < self.every_s:
             return
         self.shown_at = now

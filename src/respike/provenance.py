@@ -29,7 +29,17 @@ ROOT = SRC.parent  # of the checkout
 # They stay out of every closure, so that an edit to them reruns no experiment.
 PLUMBING = frozenset(
     f"{PACKAGE}.{name}"
-    for name in ("job", "provenance", "files", "config", "cli", "dag", "progress", "strict_yaml")
+    for name in (
+        "job",
+        "kept",
+        "provenance",
+        "files",
+        "config",
+        "cli",
+        "dag",
+        "progress",
+        "strict_yaml",
+    )
 )
 
 # Distributions whose import name differs from their own.

@@ -145,3 +145,58 @@ def test_building_the_dag_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def grid_config(**entries):
+    """Return a configuration of one search at scale smoke."""
+    axes = {"t_window": [500, 2000], "beta": [0.7, 0.9], "n_hidden": [100, 800]}
+    search = {"settings": {"lr": 0.02}, "grid": {"smoke": axes}, "cells_per_job": 3, **entries}
+    table = {"settings": {"search": "search", "whole_search": None}}
+    return {
+        "scale": "smoke", "seeds": {"smoke": [0, 1]},
+        "sources": {"nmnist_grid": {"search": search, "table": table}},
+    }  # fmt: skip
+
+
+def test_a_grid_is_cut_into_jobs_of_one_first_axis():
+    found = dag.experiments(grid_config(), "nmnist_grid")
+    jobs = {name: e.settings["cells"] for name, e in found.items() if e.entry == "search"}
+    assert list(jobs) == [f"search_t_window_{t}_part_{k}" for t in (500, 2000) for k in (1, 2)]
+    assert [len(cells) for cells in jobs.values()] == [3, 1, 3, 1]
+    assert jobs["search_t_window_500_part_1"][1] == "t_window=500 beta=0.7 n_hidden=800"
+    assert len({cell for cells in jobs.values() for cell in cells}) == 8
+
+
+def test_a_value_at_the_end_of_an_axis_changes_only_the_last_job_of_its_group():
+    axes = {"t_window": [500, 2000], "beta": [0.7, 0.9, 0.95], "n_hidden": [100, 800]}
+    before, after = (
+        dag.experiments(config, "nmnist_grid")
+        for config in (grid_config(), grid_config(grid={"smoke": axes}))
+    )
+    same = [name for name in before if after[name].settings == before[name].settings]
+    assert same == ["search_t_window_500_part_1", "search_t_window_2000_part_1", "table"]
+
+
+def test_single_cells_stand_beside_a_grid_or_alone():
+    cells = ["t_window=500 beta=0.5 n_hidden=10"]
+    found = dag.experiments(grid_config(cells={"smoke": cells}, cells_per_job=99), "nmnist_grid")
+    assert found["search_t_window_500_part_1"].settings["cells"][0] == cells[0]
+    alone = grid_config(cells={"smoke": cells})
+    del alone["sources"]["nmnist_grid"]["search"]["grid"]
+    assert dag.experiments(alone, "nmnist_grid")["search_t_window_500_part_1"].settings == {
+        "lr": 0.02, "cells": cells
+    }  # fmt: skip
+
+
+def test_a_table_is_made_of_all_jobs_of_its_run():
+    paths = dag.searched(grid_config(), "nmnist_grid", "table", 1)
+    assert len(paths) == 4 and all(path.endswith("/seed=1/metrics.json") for path in paths)
+    with pytest.raises(dag.UnknownName, match="needs run 2 of search: set the same seeds"):
+        dag.searched(grid_config(), "nmnist_grid", "table", 2)
+
+
+def test_the_cut_keeps_the_cells_of_its_scale():
+    config = grid_config(cells={"smoke": ["a=1"], "paper": ["a=2"]})
+    kept = dag.at_scale(config)["sources"]["nmnist_grid"]["search"]
+    assert kept["grid"] == config["sources"]["nmnist_grid"]["search"]["grid"]
+    assert kept["cells"] == {"smoke": ["a=1"]} and kept["cells_per_job"] == 3

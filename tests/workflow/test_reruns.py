@@ -21,8 +21,8 @@ JUDGE = {f"results/smoke/{name}" for name in ("verdicts.json", "networks.json", 
 # The plots of all networks, drawn from networks.json.
 NETWORKS = {f"results/smoke/figures/networks_{kind}.png" for kind in ("operations", "time")}
 JUDGE |= NETWORKS
-TABLES = ("verdicts.csv", "results.csv", "networks.csv", "pairs.csv")
-REPORT = {f"reports/smoke/{name}" for name in ("comparison.html", "comparison.md", *TABLES)}
+CSVS = ("verdicts.csv", "results.csv", "networks.csv", "pairs.csv")
+REPORT = {f"reports/smoke/{name}" for name in ("comparison.html", "comparison.md", *CSVS)}
 NOTHING = frozenset()
 
 
@@ -89,12 +89,21 @@ def add(line):
 LIF, LOCAL = "src/respike/lif.py", "src/respike/local_learning.py"
 DRAW, FIGURES = "src/respike/figures/draw.py", "src/respike/figures/poisson_mlp.py"
 RULES, CLAIMS = "workflow/rules/snn_mnist.smk", "workflow/claims/snn_mnist.yaml"
-NMNIST = ("nmnist_grid/*", "nmnist_emulator/*")
+NMNIST = ("nmnist_grid/describe*", "nmnist_emulator/*")  # what reads or makes emulated recordings
+TABLES = ("nmnist_grid/table_*",)
+GRID = ("nmnist_grid/*",)  # trained on the real sample in a smoke run
+NOT_GRID = ("nmnist_grid/describe*", "nmnist_grid/surrogate")
 RECORDINGS = {"data/nmnist_smoke/manifest.json"}  # emulated
 EMULATOR = "src/respike/data/emulator.json"
-USE_NUMBA = ("poisson_mlp/*", "snn_mnist/*", "kulkarni_forward/*", *NMNIST)  # with exceptions
+USE_NUMBA = (
+    "poisson_mlp/*",
+    "snn_mnist/*",
+    "kulkarni_forward/*",
+    *NMNIST,
+    *GRID,
+)  # with exceptions
 ANNS = ("*/ann",)
-NO_NUMBA = (*ANNS, "kulkarni_forward/encode*")
+NO_NUMBA = (*ANNS, "kulkarni_forward/encode*", "nmnist_grid/surrogate")
 
 # What changes no number: (file, edit).
 HARMLESS = {
@@ -150,7 +159,7 @@ CASES = {
     "neuron function of lif.py": (
         LIF,
         replace(("m[h] - v_thresh > zero else zero", "m[h] - v_thresh >= zero else zero")),
-        lambda o: o.after(o.runs("snn_mnist/*", but=ANNS)),
+        lambda o: o.after(o.runs("snn_mnist/*", *GRID, but=(*ANNS, *NOT_GRID))),
     ),
     "learning rule": (
         LOCAL,
@@ -173,14 +182,24 @@ CASES = {
         "src/respike/events.py",
         add("EXTRA = 1"),
         lambda o: o.after(
-            o.runs("poisson_mlp/*", "snn_mnist/*", "*/describe*", "*/transfer",
-                   but=("*/encode", *ANNS))
+            o.runs("poisson_mlp/*", "snn_mnist/*", "*/transfer", *GRID,
+                   but=("*/encode", "*/surrogate", *ANNS))
         ),
     ),
     "module imported inside a function: lif_gpu.py": (
         "src/respike/lif_gpu.py",
         add("EXTRA = 1"),
-        lambda o: o.after(o.runs("snn_mnist/*", but=ANNS)),
+        lambda o: o.after(o.runs("snn_mnist/*", *GRID, but=(*ANNS, *NOT_GRID))),
+    ),
+    "how a table is read": (
+        "src/respike/nmnist_grid/tables.py",
+        add("EXTRA = 1"),
+        lambda o: o.after(o.runs(*TABLES)) | o.figures(source="nmnist_grid"),
+    ),
+    "network of the grid": (
+        "src/respike/nmnist_grid/network.py",
+        add("EXTRA = 1"),
+        lambda o: o.after(o.runs(*GRID, but=NOT_GRID)),
     ),
     "one experiment module": (
         "src/respike/experiments/poisson_mlp_encode.py",
@@ -196,7 +215,8 @@ CASES = {
         "src/respike/energy.py",
         replace(("ADD_PJ = 0.9", "ADD_PJ = 1.0")),
         lambda o: o.after(
-            o.runs("poisson_mlp/*", "snn_mnist/*",
+            o.runs("poisson_mlp/*", "snn_mnist/*", "nmnist_grid/final*", "nmnist_grid/width*",
+                   "nmnist_grid/printed_derivative",
                    but=[f"*/{name}" for name in ("encode", "forward", "overflow")])
         ) | o.figures(source="poisson_mlp") | o.figures(source="snn_mnist"),  # which print it
     ),
@@ -215,6 +235,15 @@ CASES = {
         "config.yaml",
         replace(("smoke: [300, 100]", "smoke: [320, 100]")),
         lambda o: o.after(o.runs("nmnist_grid/describe")) | RECORDINGS,
+    ),
+    "a beta added to a search": (
+        "config.yaml",
+        replace(("          beta: [0.7, 0.9]\n          n_hidden: [20, 40]",
+                 "          beta: [0.7, 0.9, 0.8]\n          n_hidden: [20, 40]")),
+        lambda o: o.after(
+            o.runs("nmnist_grid/search_1_t_window_2000_part_1", "*/search_1_subset_*",
+                   "nmnist_grid/table_1", "*/table_1_subset")
+        ),
     ),
     "setting of one experiment": (
         "config.yaml",
@@ -270,7 +299,7 @@ CASES = {
     "pin of scipy": (
         "requirements.lock",
         lambda text: re.sub(r"(?m)^scipy==\S+", "scipy==99.0", text),
-        lambda o: o.after(o.runs(*NMNIST)) | RECORDINGS,
+        lambda o: o.after(o.runs(*NMNIST, *TABLES)) | RECORDINGS,
     ),
     "pin of jinja2": (
         "requirements.lock",

@@ -45,6 +45,106 @@ use rule nmnist_grid_describe as nmnist_grid_describe_real with:
         "nmnist_grid {wildcards.experiment}: real recordings"
 
 
+use rule nmnist_grid_describe as nmnist_grid_surrogate with:
+    # Figures 1 and 2.
+    input:
+        data=rules.mnist_download.output.manifest,
+    wildcard_constraints:
+        experiment=dag.pattern(config, "nmnist_grid", "surrogate"),
+    params:
+        **dag.job_params(
+            config, "nmnist_grid", "respike.experiments.nmnist_grid_surrogate"
+        ),
+    message:
+        "nmnist_grid {wildcards.experiment}: step and surrogate"
+
+
+use rule nmnist_grid_describe as nmnist_grid_final with:
+    # The final model and its variations, one seed.
+    input:
+        data=dag.training_recordings(config),
+    wildcard_constraints:
+        experiment=dag.pattern(config, "nmnist_grid", "final"),
+    priority: 12
+    resources:
+        mem_mb=4000,
+        runtime="6h",
+        gpu=dag.gpus(config),
+    params:
+        **dag.job_params(
+            config,
+            "nmnist_grid",
+            "respike.experiments.nmnist_grid_final",
+            uses_gpu=True,
+        ),
+    message:
+        "nmnist_grid {wildcards.experiment}: training, seed {wildcards.seed}"
+
+
+use rule nmnist_grid_final as nmnist_grid_search_1 with:
+    # Some cells of a search; finished ones are kept, so that a killed job goes on after them.
+    wildcard_constraints:
+        experiment=dag.pattern(config, "nmnist_grid", "search_1"),
+    resources:
+        mem_mb=4000,
+        runtime="24h",
+        gpu=dag.gpus(config),
+    params:
+        **dag.job_params(
+            config,
+            "nmnist_grid",
+            "respike.experiments.nmnist_grid_search",
+            uses_gpu=True,
+        ),
+    message:
+        "nmnist_grid {wildcards.experiment}: cells of a search, run {wildcards.seed}"
+
+
+use rule nmnist_grid_describe as nmnist_grid_table_1 with:
+    # One run of a search as a table.
+    input:
+        data=lambda wc: dag.searched(config, "nmnist_grid", wc.experiment, wc.seed),
+    wildcard_constraints:
+        experiment=dag.pattern(config, "nmnist_grid", "table_1"),
+    resources:
+        mem_mb=1500,
+        runtime="10m",
+        gpu=0,
+    params:
+        **dag.job_params(config, "nmnist_grid", "respike.experiments.nmnist_grid_table"),
+    message:
+        "nmnist_grid {wildcards.experiment}: table of run {wildcards.seed}"
+
+
+rule nmnist_grid_cells:
+    """Every trained cell of every search in one tidy table."""
+    input:
+        runs=dag.searches(config, "nmnist_grid"),
+    output:
+        table=report(
+            f"{RESULTS}/nmnist_grid/cells.csv",
+            caption="../report/runs.rst",
+            category="nmnist_grid",
+            labels={"table": "every cell of the searches"},
+        ),
+    log:
+        f"logs/{RESULTS}/nmnist_grid/cells.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime="10m",
+    params:
+        code=code_digest("respike.nmnist_grid.tidy"),
+        pins=pins_digest("respike.nmnist_grid.tidy"),
+    message:
+        "nmnist_grid: every cell in {output.table}"
+    shell:
+        "python -m respike.nmnist_grid.tidy --runs {input.runs:q} --out {output.table:q}"
+        " 2>&1 | tee {log:q}"
+
+
 use rule poisson_mlp_figures as nmnist_grid_figures with:
     input:
         runs=lambda wc: dag.figures(config, "nmnist_grid")[wc.figure],
