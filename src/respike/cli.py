@@ -71,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("source", nargs="?", help="id of a source, as poisson_mlp")
     one.add_argument("experiment", nargs="?", help="name of an experiment, as train")
     scaled.append(one)
-    one = command("check", _check, "check config, ledgers and whether each result is current")
+    one = command(
+        "check", _check, "check config, ledgers, records and whether each result is current"
+    )
     scaled.append(one)
     one = command("claims", _claims, "list every claim with its verdict, if it has one")
     one.add_argument("--source", help="only the claims of this source")
@@ -201,6 +203,16 @@ def _check(options: argparse.Namespace) -> int:
         print(error)
         return 1
     print("every result that is present is current")
+    from respike.report import records
+
+    try:
+        kept = records.load()
+    except records.RecordError as error:
+        print(error)
+        return 1
+    stale = sum(bool(record.why_stale) for record in kept)
+    withdrawn = sum(bool(record.withdrawn) for record in kept)
+    print(f"{len(kept)} run records, none edited; {stale} stale, {withdrawn} withdrawn")
     return 0
 
 
