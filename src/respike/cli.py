@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("experiment", nargs="?", help="name of an experiment, as train")
     scaled.append(one)
     one = command(
-        "check", _check, "check config, ledgers, records and whether each result is current"
+        "check", _check, "check config, ledgers, records and every result"
     )
     scaled.append(one)
     one = command("claims", _claims, "list every claim with its verdict, if it has one")
