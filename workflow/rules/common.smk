@@ -2,6 +2,7 @@
 import os
 
 from respike import dag
+from respike.config import load as load_config
 from respike.data.registry import content_digest
 from respike.provenance import code_digest, pins_digest
 

@@ -25,7 +25,10 @@ rule judge:
         scale=SCALE,
         records=dag.RECORDS.as_posix(),
         config=dag.canonical_json(dag.at_scale(config)),
-        kept=dag.kept_json(config),
+        # Of all experiments, also those whose data this machine lacks: their records are shown.
+        kept=dag.kept_json(
+            load_config("config.yaml", {"scale": SCALE}, everything=True)
+        ),
         code=code_digest("respike.report.collect"),
         pins=pins_digest("respike.report.collect"),
         schemas=dag.file_digest("workflow/schemas/claims.schema.yaml"),
