@@ -29,7 +29,8 @@ def toy_groups():
     for name, share in SHARES.items():
         network = Network(
             name=f"784-{name}-10{test_report.HOSTILE}", data_set="mnist", rule="STDP",
-            n_neurons=10, n_parameters=7840, n_state=10, num_steps=100, spikes=50.0, synaptic_operations=1000 * share, macs=7840,
+            n_neurons=10, n_parameters=7840, n_state=10, num_steps=100, spikes=50.0,
+            synaptic_operations=1000 * share, macs=7840,
             n_train=100, presentations=200, train_s=3.0 / share,
         )  # fmt: skip
         for seed in range(SEEDS):
