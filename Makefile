@@ -21,7 +21,8 @@ report: setup  ## run what is missing or stale, then write the comparison report
 	@$(RUN) snakemake --cores $(CORES) $(if $(SCALE),--config scale=$(SCALE)) $(ARGS)
 	@$(RUN) respike report $(if $(SCALE),--scale $(SCALE))
 
-test: setup  ## every test
+test: setup  ## every test (those of the page need Chromium)
+	@bash workflow/browser.sh
 	@$(RUN) python -m pytest $(ARGS)
 
 bench: setup  ## time our code beside its peers: reports/benchmarks.csv

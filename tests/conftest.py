@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import chromium
 import numpy as np
 import pytest
 
@@ -231,3 +232,18 @@ def smoke_tree(tmp_path_factory, mnist_folder, nmnist_archive):
 def copied_tree(smoke_tree, tmp_path):
     """Return a copy of the finished smoke tree that a test may change; the data are shared."""
     return smoke_tree.copy(tmp_path / "respike")
+
+
+NO_BROWSER = (
+    "no Chromium found: the page is not tested. `make test` installs it where it may (Debian and "
+    "Ubuntu, as root); else install a Chromium or Chrome, or name it: CHROMIUM=/path/to/chromium"
+)
+
+
+@pytest.fixture
+def browser(tmp_path):
+    """Return a page of headless Chromium; the test is skipped, and says so, where there is none."""
+    if chromium.find() is None:
+        pytest.skip(NO_BROWSER)
+    with chromium.Page(str(tmp_path / "profile")) as page:
+        yield page

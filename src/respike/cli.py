@@ -71,11 +71,25 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("source", nargs="?", help="id of a source, as poisson_mlp")
     one.add_argument("experiment", nargs="?", help="name of an experiment, as train")
     scaled.append(one)
-    one = command("check", _check, "check config, ledgers and whether each result is current")
+    one = command(
+        "check", _check, "check config, ledgers, records and every result"
+    )
     scaled.append(one)
     one = command("claims", _claims, "list every claim with its verdict, if it has one")
     one.add_argument("--source", help="only the claims of this source")
     scaled.append(one)
+    for name, run, text in (
+        ("verdict", _verdict, "show a claim with its numbers and its verdict"),
+        ("why", _why, "follow a verdict to its runs, code and command"),
+        ("remake", _remake, "show the command that makes the runs of a claim anew"),
+    ):
+        one = command(name, run, text)
+        one.add_argument("claim", help="as poisson_mlp.accuracy; the part after the dot may do")
+        if name == "remake":
+            one.add_argument(
+                "--run", dest="at_once", action="store_true", help="run it, do not only show it"
+            )
+        scaled.append(one)
     one = command("report", _report, "say where the report is and count its verdicts")
     scaled.append(one)
     one = command("record", _record, "keep finished results as records in reports/records")
@@ -236,6 +250,16 @@ def _check(options: argparse.Namespace) -> int:
         print(error)
         return 1
     print("every result that is present is current")
+    from respike.report import records
+
+    try:
+        kept = records.load()
+    except records.RecordError as error:
+        print(error)
+        return 1
+    stale = sum(bool(record.why_stale) for record in kept)
+    withdrawn = sum(bool(record.withdrawn) for record in kept)
+    print(f"{len(kept)} run records, none edited; {stale} stale, {withdrawn} withdrawn")
     return 0
 
 
@@ -268,6 +292,38 @@ def _claims(options: argparse.Namespace) -> None:
                     verdicts[claim["id"]]["verdict"]["status"] if claim["id"] in verdicts else "-"
                 )
                 print(f"{status:15} {claim['id']:40} {claim['says']}")
+
+
+def _asked(options: argparse.Namespace) -> tuple[dict, dict]:
+    from respike.report import ask
+
+    return ask.find(ask.load(_load(options)["scale"]), options.claim)
+
+
+def _verdict(options: argparse.Namespace) -> None:
+    from respike.report import ask
+
+    print("\n".join(ask.verdict(*_asked(options))))
+
+
+def _why(options: argparse.Namespace) -> None:
+    from respike.report import ask
+
+    print("\n".join(ask.why(*_asked(options))))
+
+
+def _remake(options: argparse.Namespace) -> int:
+    _, claim = _asked(options)
+    if not claim["remake"]:
+        print(f"{claim['id']} rests on no run: {claim['verdict']['reason']}", file=sys.stderr)
+        return 1
+    print(claim["remake"])
+    if not options.at_once:
+        return 0
+    import shlex
+    import subprocess
+
+    return subprocess.run(shlex.split(claim["remake"])).returncode
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -31,8 +31,13 @@ class ConfigError(Exception):
 # ------------------------------------------------------------------------------------ reading
 
 
-def load(path: str | Path = "config.yaml", overrides: dict | None = None) -> dict:
-    """Return the checked configuration of a file, with `overrides` merged over it."""
+def load(
+    path: str | Path = "config.yaml", overrides: dict | None = None, everything: bool = False
+) -> dict:
+    """Return the checked configuration of a file, with `overrides` merged over it.
+
+    Experiments whose data this machine lacks are left out, but not with `everything`.
+    """
     path = Path(path)
     try:
         config, lines = strict_yaml.load(path)
@@ -41,7 +46,7 @@ def load(path: str | Path = "config.yaml", overrides: dict | None = None) -> dic
     overrides = overrides or {}
     config = _merged(config, overrides)
     check(config, path, lines, overrides)
-    return dag.available(config)
+    return config if everything else dag.available(config)
 
 
 def read(overrides: dict, path: str | Path = "config.yaml") -> dict:

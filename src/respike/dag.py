@@ -390,6 +390,22 @@ def wanted(config: dict) -> dict[str, dict]:
     }
 
 
+RECORDS = Path("reports", "records")
+
+
+def record_files(config: dict) -> list[str]:
+    """Return the files of the run records that the report shows; none in a smoke run."""
+    if config["scale"] == "smoke":
+        return []
+    return sorted(str(p) for p in RECORDS.glob("*/*/seed=*/*/*") if p.suffix in (".json", ".npz"))
+
+
+def kept_json(config: dict) -> str:
+    """Return the configuration at each scale of which there can be records, as a JSON list."""
+    scales = ("default", "paper") if record_files(config) else ()
+    return canonical_json([at_scale({**config, "scale": scale}) for scale in scales])
+
+
 def file_digest(path: str | Path) -> str:
     """Return 16 hex digits over the content of a file, for `params`: times do not count."""
     with open(path, "rb") as file:

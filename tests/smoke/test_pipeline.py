@@ -71,7 +71,8 @@ def test_every_result_is_current_and_says_its_data(smoke_tree):
 
 def test_the_report_labels_what_rests_on_emulated_or_local_recordings(smoke_tree, verdicts):
     page = (smoke_tree / "reports/smoke/comparison.html").read_text()
-    rows = dict(re.findall(r'<tr class="claim" id="claim-([\w.]+)">(.*?)</tr>', page, re.DOTALL))
+    row = r'<tr class="claim [^"]*" id="claim-([\w.]+)"[^>]*>(.*?)</tr>'
+    rows = dict(re.findall(row, page, re.DOTALL))
     assert rows.keys() == verdicts.keys()
     labelled = {name for name, row in rows.items() if '<span class="data">' in row}
     assert labelled == {

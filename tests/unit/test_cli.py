@@ -26,10 +26,11 @@ def folder(tmp_path, monkeypatch):
 def test_help_fits_one_screen_and_names_every_command(capsys):
     assert cli.main([]) == 0
     shown = capsys.readouterr().out
-    for name in ("config", "check", "claims", "report", "digest", "fetch", "bench"):
+    names = "config check claims verdict why remake report record digest fetch bench"
+    for name in names.split():
         assert f"\n    {name} " in shown
     assert "\n    emulate-nmnist" in shown
-    assert len(shown.splitlines()) <= 30
+    assert len(shown.splitlines()) <= 32
 
 
 def test_config_lists_and_shows(folder, capsys):
@@ -63,7 +64,15 @@ def test_outside_a_checkout_the_missing_file_is_named(tmp_path, monkeypatch, cap
 
 def test_check_finds_a_result_that_is_not_current(folder, capsys):
     assert cli.main(["check"]) == 0
-    assert "0 of 2 present" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "0 of 2 present" in shown
+    assert "0 run records, none edited; 0 stale, 0 withdrawn" in shown
+    broken = folder / "reports/records/poisson_mlp/train/seed=0/x/record.json"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("{}")
+    assert cli.main(["check"]) == 1
+    assert f"{broken.relative_to(folder)}: the record is not whole" in capsys.readouterr().out
+    broken.unlink()
     result = folder / "results/default/poisson_mlp/train/seed=0/metrics.json"
     result.parent.mkdir(parents=True)
     result.write_text('{"schema": 1}')

@@ -1,4 +1,5 @@
 import copy
+import re
 import sys
 
 import pytest
@@ -6,6 +7,7 @@ import yaml
 
 from respike import config
 from respike.config import ConfigError
+from respike.provenance import ROOT
 
 GOOD = """\
 scale: default
@@ -140,3 +142,11 @@ def test_snakemake_gets_an_error_that_it_shows_without_a_traceback(tmp_path, mon
     monkeypatch.delitem(sys.modules, "snakemake")
     with pytest.raises(ConfigError, match="scale"):
         config.read({"scale": "x"}, write(tmp_path, GOOD))
+
+
+def test_experiments_without_data_are_left_out_unless_everything_is_asked_for(tmp_path):
+    text = (ROOT / "config.yaml").read_text()
+    path = tmp_path / "config.yaml"
+    path.write_text(re.sub(r"nmnist_real: \S+", "nmnist_real: nowhere.zip", text))
+    assert not config.load(path)["sources"]["nmnist_emulator"]
+    assert "fidelity" in config.load(path, everything=True)["sources"]["nmnist_emulator"]

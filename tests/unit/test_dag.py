@@ -200,3 +200,16 @@ def test_the_cut_keeps_the_cells_of_its_scale():
     kept = dag.at_scale(config)["sources"]["nmnist_grid"]["search"]
     assert kept["grid"] == config["sources"]["nmnist_grid"]["search"]["grid"]
     assert kept["cells"] == {"smoke": ["a=1"]} and kept["cells_per_job"] == 3
+
+
+def test_records_are_inputs_of_a_report_but_not_of_a_smoke_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert dag.record_files(CONFIG) == [] and dag.kept_json(CONFIG) == "[]"
+    folder = tmp_path / "reports/records/net/train/seed=0/20260101T100000Z_0"
+    folder.mkdir(parents=True)
+    for name in ("record.json", "arrays.npz", "withdrawn.json", "note.txt"):
+        (folder / name).touch()
+    found = [path.rpartition("/")[2] for path in dag.record_files(CONFIG)]
+    assert found == ["arrays.npz", "record.json", "withdrawn.json"]
+    assert [one["scale"] for one in json.loads(dag.kept_json(CONFIG))] == ["default", "paper"]
+    assert dag.record_files(at("smoke")) == [] and dag.kept_json(at("smoke")) == "[]"

@@ -263,3 +263,63 @@ def test_equal_rivals_earn_no_verdict():
 
 def test_a_measurement_without_values_is_not_run():
     assert judge(claim(bound=0), Measurement(), "default").status == "not_run"
+
+
+def cells(means, noise, seeds=5, rng=None):
+    """Return runs of experiments a, b, c, ... around their means."""
+    rng = rng or np.random.default_rng(0)
+    return [
+        run(name, seed, acc=mean + noise * rng.normal())
+        for name, mean in zip("abcdefgh", means, strict=False)
+        for seed in range(seeds)
+    ]
+
+
+RANKED = [0.95, 0.94, 0.93, 0.92, 0.91, 0.90, 0.89, 0.88]
+EQUAL = [0.9] * 8
+AGREES = {
+    "kind": "rank_agreement",
+    "published": dict(zip("abcdefgh", RANKED, strict=True)),
+    "metric": "acc",
+}
+WINS = {
+    "kind": "win_probability", "experiment": "a", "rivals": ["[b-h]"], "metric": "acc",
+    "better": "higher",
+}  # fmt: skip
+TOP = {
+    "kind": "top_overlap", "top": ["a", "b"], "experiments": "[a-h]", "metric": "acc",
+    "better": "higher",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "bound"), [(AGREES, 0.7), (WINS, 0.8), (TOP, 0.8)])
+def test_a_clear_ranking_is_reproduced_and_noise_alone_never_is(rule, bound):
+    item = claim("at_least", measure=rule, unit="1", bound=bound)
+    assert status(item, cells(RANKED, 0.0005)) == "reproduced"
+    assert status(item, cells(RANKED[::-1], 0.0005)) == "not_reproduced"
+    found = [status(item, cells(EQUAL, 0.01, rng=np.random.default_rng(s))) for s in range(200)]
+    assert "reproduced" not in found
+    assert found.count("not_reproduced") > 100
+
+
+def test_where_low_is_better_the_winner_is_the_lowest():
+    item = claim("at_least", measure=WINS | {"better": "lower"}, unit="1", bound=0.9)
+    assert status(item, cells(RANKED[::-1], 0.0001)) == "reproduced"
+
+
+def test_chance_is_told_beside_a_ranking():
+    found = measure(claim(measure=TOP), cells(EQUAL, 0.01))
+    assert "Chance alone gives 25.00 %: 2 of 8" in found.note
+    assert "chance gives 1/8" in measure(claim(measure=WINS), cells(EQUAL, 0.01)).note
+
+
+def test_one_lost_run_leaves_no_winner():
+    lost = [run("b", 2, acc=None) if r["experiment"] == "b" and r["seed"] == 2 else r
+            for r in cells(RANKED, 0.001)]  # fmt: skip
+    assert status(claim(measure=WINS, bound=0.9), lost) == "inconclusive"
+    assert status(claim(measure=AGREES, bound=0.5), lost) == "inconclusive"
+
+
+def test_a_ranking_needs_its_experiments():
+    found = verdict(claim(measure=TOP, bound=0.5), cells(RANKED[:1], 0.001))
+    assert found.status == "not_run" and "b" in found.reason

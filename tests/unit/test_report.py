@@ -12,9 +12,10 @@ from html.parser import HTMLParser
 
 import pytest
 import yaml
+from PIL import Image
 
 from respike import provenance
-from respike.report import collect, ledger, render
+from respike.report import collect, ledger, records, render
 
 MODULE = "respike.report.show"  # any module of ours has a digest
 SHA = {"train-images": "a" * 64}
@@ -113,7 +114,7 @@ def tree(tmp_path, monkeypatch):
 def run_collect(scale="default"):
     return collect.main(
         f"--scale {scale} --wanted wanted.json --ledgers toy.yaml"
-        " --out verdicts.json --runs runs.csv".split()
+        " --out verdicts.json --runs runs.csv --networks networks.json".split()
     )
 
 
@@ -173,7 +174,12 @@ def test_the_wanted_results_can_come_from_the_configuration(tree, monkeypatch):
     wanted = json.loads((tree / "wanted.json").read_text())["results"]
     monkeypatch.setattr(collect.dag, "wanted", lambda config: wanted if config == {"a": 1} else {})
     args = ["--scale", "default", "--config", '{"a": 1}', "--ledgers", "toy.yaml"]
-    assert collect.main([*args, "--out", "verdicts.json", "--runs", "runs.csv"]) == 0
+    assert (
+        collect.main(
+            [*args, "--out", "verdicts.json", "--runs", "runs.csv", "--networks", "networks.json"]
+        )
+        == 0
+    )
     assert json.loads((tree / "verdicts.json").read_text())["provenance"]["runs"] == 5
 
 
@@ -305,7 +311,10 @@ def test_links_resolve_and_nothing_is_loaded(tree):
 
 def test_figures(tree):
     html, markdown, _ = rendered(tree, verdicts(tree))
-    assert base64.b64encode(PIXEL).decode() in html
+    kind, image = re.search(r'src="data:image/(\w+);base64,([^"]+)"', html).groups()
+    with Image.open(io.BytesIO(base64.b64decode(image))) as shown:
+        assert (shown.size, shown.format.lower()) == ((1, 1), kind)
+    assert 'width="1" height="1"' in html
     assert 'alt="c"' in html
     assert "Not drawn at this scale." in html
     assert "![c](<../figures/toy_fig1.png>)" in markdown
@@ -384,13 +393,89 @@ def test_the_policy_runs_our_script_only(tree):
     assert re.search(r"script-src 'sha256-[A-Za-z0-9+/]{43}='", html)
 
 
-def test_the_command_line_writes_all_three(tree):
+def keep(tree, **changes):
+    """Return a record of a run of the toy, written as by an earlier call of `respike record`."""
+    path = tree / "results/default/toy/train/seed=0/metrics.json"
+    result = sealed(json.loads(path.read_text()) | changes)
+    where = records.place(result, tree / "records")
+    where.mkdir(parents=True)
+    (where / "arrays.npz").write_bytes(b"arrays")
+    digest = hashlib.sha256(b"arrays").hexdigest()
+    record = {"schema": 1, "result": result, "complete": True, "arrays_sha256": digest}
+    (where / "record.json").write_text(json.dumps(sealed(record)))
+    return where
+
+
+PAPER = {"scale": "paper", "started": "2026-02-01T00:00:00Z", "machine": "another machine"}
+
+
+def beside(tree, **changes):
+    """Return the verdicts with three paper-scale records beside the five runs."""
+    wanted = json.loads((tree / "wanted.json").read_text())["results"]
+    at_paper = {}
+    for seed in range(3):
+        keep(tree, **PAPER, seed=seed, metrics={"good": 0.96 + seed / 1000, "bad": 0.4}, **changes)
+        run = dict(wanted[f"results/default/toy/train/seed={seed}/metrics.json"])
+        at_paper[f"results/paper/toy/train/seed={seed}/metrics.json"] = run
+    others = collect.kept_runs(at_paper, "paper", records.load(tree / "records"))
+    found, _, _ = collect.collect({"results": wanted}, ["toy.yaml"], "default", tree, others)
+    return found
+
+
+def test_records_stand_beside_the_results_and_change_no_verdict(tree):
+    data = beside(tree)
+    good = data["sources"][0]["claims"][0]
+    assert good["measured"]["n"] == 5 and good["verdict"]["status"] == "reproduced"
+    (row,) = good["beside"]
+    assert (row["label"], row["scale"], row["n"]) == ("record", "paper", 3)
+    assert row["mean"] == pytest.approx(0.961) and row["status"] == "reproduced"
+    html, markdown, _ = rendered(tree, data)
+    for text in (html, markdown):
+        assert "another machine" in text and "96.10 ± 0.25 %" in text.replace("\u00a0", " ")
+
+
+def test_a_stale_record_is_told_and_judges_nothing(tree):
+    data = beside(tree, code="0" * 16)
+    (row,) = data["sources"][0]["claims"][0]["beside"]
+    assert row["label"] == "stale record" and row["status"] == "stale"
+    assert row["reason"].startswith("code of respike.report.show was 0000000000000000, is now ")
+    assert data["counts"] == verdicts(tree)["counts"]
+    assert "stale record" in rendered(tree, data)[0]
+
+
+def test_a_record_of_the_judged_run_itself_is_not_shown_again(tree):
+    wanted = json.loads((tree / "wanted.json").read_text())["results"]
+    keep(tree)
+    others = collect.kept_runs(wanted, "default", records.load(tree / "records"))
+    found, _, _ = collect.collect({"results": wanted}, ["toy.yaml"], "default", tree, others)
+    assert found["sources"][0]["claims"][0]["beside"] == []
+
+
+def test_a_tampered_record_stops_the_report(tree, capsys):
+    where = keep(tree)
+    text = (where / "record.json").read_text()
+    (where / "record.json").write_text(text.replace('"bad": 0.5', '"bad": 0.95'))
+    args = ["--scale", "default", "--wanted", "wanted.json", "--ledgers", "toy.yaml"]
+    args += ["--out", "v.json", "--runs", "r.csv", "--networks", "n.json", "--records", "records"]
+    assert collect.main(args) == 1
+    assert "the numbers were edited after the run" in capsys.readouterr().err
+    assert not (tree / "v.json").exists()
+
+
+def test_the_command_line_writes_the_pages_and_the_tables(tree):
     verdicts(tree)
     (tree / "bench.csv").write_text("case,ratio\n<b>x</b>,2.1\n")
-    args = "--verdicts verdicts.json --figures figures --benchmarks bench.csv --out reports"
+    args = (
+        "--verdicts verdicts.json --networks networks.json --runs runs.csv --figures figures"
+        " --benchmarks bench.csv --out reports"
+    )
     assert render.main(args.split()) == 0
     found = {path.name for path in (tree / "reports").iterdir()}
-    assert found == {"comparison.html", "comparison.md", "verdicts.csv"}
+    pages, tables = (
+        {"comparison.html", "comparison.md"},
+        {"verdicts", "results", "networks", "pairs"},
+    )
+    assert found == pages | {f"{name}.csv" for name in tables}
     assert "&lt;b&gt;x" in (tree / "reports" / "comparison.html").read_text()
     assert "| 2.1 |" in (tree / "reports" / "comparison.md").read_text()
 

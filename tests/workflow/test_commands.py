@@ -9,7 +9,8 @@ pytestmark = pytest.mark.smoke
 
 def test_help_names_every_command(smoke_tree):
     shown = smoke_tree.run("respike", "--help").stdout
-    for name in ("config", "check", "claims", "report", "digest", "fetch", "bench"):
+    names = ("config", "check", "claims", "report", "digest", "fetch", "bench")
+    for name in (*names, "verdict", "why", "remake", "record"):
         assert re.search(rf"^ +{name} ", shown, re.M), name
 
 
@@ -65,6 +66,36 @@ def test_report_says_where_it_is_and_counts(smoke_tree):
     assert re.search(r"\d+ reduced", shown)
     none = smoke_tree.run("respike", "report", "--scale", "paper", status=1).stderr
     assert none.strip() == "no report at scale paper yet: make report"
+
+
+def test_a_reader_asks_about_a_claim(smoke_tree):
+    ask = ["--scale", "smoke", "poisson_mlp.accuracy"]
+    shown = smoke_tree.run("respike", "verdict", *ask).stdout
+    assert shown.startswith("poisson_mlp.accuracy: reduced\n") and "by seed    0: " in shown
+    shown = smoke_tree.run("respike", "why", *ask).stdout
+    assert "results/smoke/poisson_mlp/train/seed=1/metrics.json: current" in shown
+    assert "respike.experiments.poisson_mlp_train" in shown and '"v_thresh": 0.5' in shown
+    command = smoke_tree.run("respike", "remake", *ask).stdout.strip()
+    assert command in shown and command.endswith("--force --config scale=smoke")
+    wrong = smoke_tree.run("respike", "why", "--scale", "smoke", "poisson_mlp.acuracy", status=2)
+    assert "did you mean poisson_mlp.accuracy" in wrong.stderr
+
+
+def test_why_names_a_run_that_was_edited(smoke_tree):
+    path = "results/smoke/poisson_mlp/train/seed=1/metrics.json"
+    with smoke_tree.unchanged(path):
+        text = (smoke_tree / path).read_text()
+        (smoke_tree / path).write_text(text.replace('"threads": ', '"threads": 1'))
+        shown = smoke_tree.run("respike", "why", "--scale", "smoke", "poisson_mlp.accuracy").stdout
+    assert f"{path}: the numbers were edited after the run" in shown
+
+
+def test_a_smoke_run_is_not_recorded(smoke_tree):
+    before = sorted((smoke_tree / "reports").rglob("record.json"))
+    one = ("--source", "snn_mnist", "--experiment", "ann")
+    done = smoke_tree.run("respike", "record", "--scale", "smoke", *one, status=1)
+    assert done.stderr.count("a smoke run shows nothing") == 2  # seeds
+    assert sorted((smoke_tree / "reports").rglob("record.json")) == before
 
 
 def test_make_help_names_every_target(smoke_tree):

@@ -17,8 +17,12 @@ import yaml
 
 pytestmark = pytest.mark.smoke
 
-JUDGE = {"results/smoke/verdicts.json", "results/smoke/runs.csv"}
-REPORT = {f"reports/smoke/{name}" for name in ("comparison.html", "comparison.md", "verdicts.csv")}
+JUDGE = {f"results/smoke/{name}" for name in ("verdicts.json", "networks.json", "runs.csv")}
+# The plots of all networks, drawn from networks.json.
+NETWORKS = {f"results/smoke/figures/networks_{kind}.png" for kind in ("operations", "time")}
+JUDGE |= NETWORKS
+CSVS = ("verdicts.csv", "results.csv", "networks.csv", "pairs.csv")
+REPORT = {f"reports/smoke/{name}" for name in ("comparison.html", "comparison.md", *CSVS)}
 NOTHING = frozenset()
 
 
@@ -287,7 +291,7 @@ CASES = {
     ),
     # Figures, ledgers, report.
     "figure style": (DRAW, replace(('SNN = "#0072B2"', 'SNN = "#0072B3"')),
-                     lambda o: o.figures() | REPORT),
+                     lambda o: o.figures() | NETWORKS | REPORT),
     "one figure": (FIGURES, add("EXTRA = 1"),
                    lambda o: o.figures(source="poisson_mlp") | REPORT),
     "text of a claim": (CLAIMS, replace(("Most neurons are silent", "Most neurons keep silent")),
@@ -295,6 +299,10 @@ CASES = {
     "published value": (CLAIMS, replace(("{value: 0.4168,", "{value: 0.4169,")),
                         lambda o: o.figures(source="snn_mnist") | JUDGE | REPORT),
     "judge.py": ("src/respike/report/judge.py", add("EXTRA = 1"), lambda o: JUDGE | REPORT),
+    "figures of all networks": ("src/respike/figures/networks.py", add("EXTRA = 1"),
+                                lambda o: NETWORKS | REPORT),
+    "bibliography": ("references.bib", replace(("Gradient-based", "Gradient based")),
+                     lambda o: REPORT),
     "template": ("src/respike/report/templates/comparison.html.j2", add("<!-- a remark -->"),
                  lambda o: REPORT),
     # Packages.
@@ -306,7 +314,7 @@ CASES = {
     "pin of matplotlib": (
         "requirements.lock",
         lambda text: re.sub(r"(?m)^matplotlib==\S+", "matplotlib==99.0", text),
-        lambda o: o.figures() | REPORT,
+        lambda o: o.figures() | NETWORKS | REPORT,
     ),
     "pin of scipy": (
         "requirements.lock",

@@ -3,6 +3,7 @@ import os
 import sys
 
 from respike import dag, run_lock
+from respike.config import load as load_config
 from respike.data.registry import content_digest
 from respike.provenance import code_digest, pins_digest
 

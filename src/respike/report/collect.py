@@ -14,11 +14,15 @@ import json
 import shlex
 import sys
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import numpy as np
+
 from respike import dag, files, provenance
-from respike.report import judge, ledger
+from respike.report import judge, ledger, networks, records
 
 SAME = ("source", "experiment", "seed", "settings")  # what a result must share with the DAG
 COLUMNS = "source experiment seed scale metric value wall_s device code pins commit dirty path"
@@ -52,7 +56,7 @@ def read_runs(wanted: dict[str, dict], scale: str, folder: Path) -> dict[str, di
         if wrong:
             bad[path] = wrong
     if not bad:
-        for path, why in _mixed_data(runs).items():
+        for path, why in mixed_data(runs).items():
             bad[path] = [why]
     if bad:
         lines = [f"{path}: {'; '.join(wrong)}" for path, wrong in bad.items()]
@@ -97,7 +101,19 @@ def _said(settings: dict, name: str) -> str:
     return repr(settings[name]) if name in settings else "absent"
 
 
-def _mixed_data(runs: dict[str, dict]) -> dict[str, str]:
+def sound_runs(wanted: dict[str, dict], scale: str, folder: Path) -> dict[str, dict]:
+    """Return those of the wanted results that are there and current, by path; others are left."""
+    found = {}
+    for path, expected in sorted(wanted.items()):
+        if (folder / path).exists():
+            try:
+                found |= read_runs({path: expected}, scale, folder)
+            except RefusedError:
+                continue  # a report from records only shows beside them what is sound
+    return found
+
+
+def mixed_data(runs: dict[str, dict]) -> dict[str, str]:
     """Return the runs whose data differ from what most runs have under the same name."""
     seen: dict[str, Counter] = {}
     for run in runs.values():
@@ -112,8 +128,75 @@ def _mixed_data(runs: dict[str, dict]) -> dict[str, str]:
     }
 
 
-def judge_source(book: ledger.Ledger, runs: dict[str, dict], wanted: dict, scale: str) -> dict:
-    """Return one source's part of verdicts.json: its ledger, measurements and verdicts."""
+@dataclass(frozen=True)
+class Beside:
+    """Runs that are shown beside the ones that are judged: records, or another machine's."""
+
+    label: str  # record, stale record or this machine
+    scale: str
+    runs: dict[str, dict]  # by the file that holds them
+    why_stale: dict[str, list[str]] = field(default_factory=dict)  # by the same files
+
+
+def kept_runs(wanted: dict[str, dict], scale: str, kept: list[records.Record]) -> list[Beside]:
+    """Return the records of the wanted results of one scale: current ones, then stale ones."""
+    chosen = records.choose(wanted, kept, scale)
+    current = {str(r.folder / "record.json"): r.result for r in chosen.current.values()}
+    stale = {str(r.folder / "record.json"): (r.result, why) for r, why in chosen.stale.values()}
+    return [
+        Beside("record", scale, current),
+        Beside(
+            "stale record",
+            scale,
+            {file: result for file, (result, _) in stale.items()},
+            {file: why for file, (_, why) in stale.items()},
+        ),
+    ]
+
+
+def _beside(claim: dict, others: list[Beside], judged: set[str]) -> list[dict]:
+    """Return what other runs say about a claim; a stale record is told and not judged."""
+    rows = []
+    for other in others:
+        measured = judge.measure(claim, other.runs.values())
+        if not measured.used:
+            continue
+        files_of = {(run["experiment"], run["seed"]): f for f, run in other.runs.items()
+                    if run["source"] == claim["id"].split(".")[0]}  # fmt: skip
+        used = [files_of[key] for key in measured.used]
+        if {other.runs[file]["seal"] for file in used} <= judged:
+            continue  # records of the very runs that are judged
+        verdict = judge.judge(claim, measured, other.scale)
+        started = sorted(other.runs[file]["started"] for file in used)
+        rows.append(
+            {
+                "label": other.label,
+                "scale": other.scale,
+                "status": "stale" if other.why_stale else verdict.status,
+                "reason": "; ".join(sorted({w for f in used for w in other.why_stale.get(f, [])}))
+                or verdict.reason,
+                **{key: getattr(measured, key) for key in ("n", "mean", "half", "sd")},
+                "machines": sorted({other.runs[file]["machine"] for file in used}),
+                "devices": sorted({other.runs[file]["device"] for file in used}),
+                "started": [started[0], started[-1]],
+                "files": used,
+            }
+        )
+    return rows
+
+
+def judge_source(
+    book: ledger.Ledger,
+    runs: dict[str, dict],
+    wanted: dict,
+    scale: str,
+    others: Sequence[Beside] = (),
+    stand_in: Mapping[str, str] | None = None,
+) -> dict:
+    """Return one source's part of verdicts.json: its ledger, measurements and verdicts.
+
+    `stand_in` gives the file that is named for a result where that is a record.
+    """
     results = wanted["results"]
     source = book.source["id"]
     own = {path: run for path, run in runs.items() if run["source"] == source}
@@ -123,13 +206,15 @@ def judge_source(book: ledger.Ledger, runs: dict[str, dict], wanted: dict, scale
         measured = judge.measure(claim, own.values()) if "measure" in claim else None
         verdict = judge.judge(claim, measured, scale)
         used = [paths[key] for key in measured.used] if measured else []
+        seals = {own[path]["seal"] for path in used}
         claims.append(
             {
                 **claim,
                 "source": source,
                 "verdict": {"status": verdict.status, "reason": verdict.reason},
                 "measured": _measured(claim, measured) if used else None,
-                "files": used,
+                "files": [(stand_in or {}).get(path, path) for path in used],
+                "beside": _beside(claim, list(others), seals) if "measure" in claim else [],
                 "rules": sorted({results[path].get("rule", "") for path in used} - {""}),
                 "modules": sorted({runs[path]["module"] for path in used}),
                 "data": sorted({runs[path]["data_kind"] for path in used}),
@@ -139,14 +224,27 @@ def judge_source(book: ledger.Ledger, runs: dict[str, dict], wanted: dict, scale
     return {
         **book.source,
         "ledger": str(book.path),
-        "counts": _counts(claims),
+        "counts": counts(claims),
         "claims": claims,
         "figures": [_figure(figure, claims, paths, scale) for figure in book.figures],
         "deviations": book.deviations,
         "unstated": book.unstated,
         "errata": book.errata,
-        "runs": len(own),
-        "wall_s": sum(run["wall_s"] for run in own.values()),
+        **_cost(own.values()),
+    }
+
+
+def _cost(runs: Iterable[dict]) -> dict:
+    """Return what the runs of a source took, without energy (it is not metered), and rest on."""
+    runs = list(runs)
+    return {
+        "runs": len(runs),
+        "wall_s": sum(run["wall_s"] for run in runs),
+        "machines": sorted({run["machine"] for run in runs}),
+        "devices": sorted({run["device"] for run in runs}),
+        "commits": sorted({run["commit"] for run in runs} - {None}),
+        "dirty_runs": sum(bool(run["dirty"]) for run in runs),
+        "data_kinds": sorted({run["data_kind"] for run in runs}),
     }
 
 
@@ -172,7 +270,7 @@ def _measured(claim: dict, measurement: judge.Measurement) -> dict:
     }
 
 
-def _counts(claims: list[dict]) -> dict[str, int]:
+def counts(claims: list[dict]) -> dict[str, int]:
     """Return the number of claims per status, every status named, in the report's order."""
     found = Counter(claim["verdict"]["status"] for claim in claims)
     return {status: found[status] for status in judge.STATUSES}
@@ -223,8 +321,8 @@ def summarise(runs: dict[str, dict], scale: str) -> dict:
     }
 
 
-def collect(wanted: dict, ledgers: list[str | Path], scale: str, folder: Path) -> tuple[dict, str]:
-    """Return (verdicts, runs.csv as text); raises `RefusedError` or `ledger.LedgerError`."""
+def books_of(ledgers: Iterable[str | Path]) -> list[ledger.Ledger]:
+    """Return the ledgers; raise one `ledger.LedgerError` with the errors of all."""
     books, errors = [], []
     for path in ledgers:
         try:
@@ -233,19 +331,51 @@ def collect(wanted: dict, ledgers: list[str | Path], scale: str, folder: Path) -
             errors.append(str(error))
     if errors:
         raise ledger.LedgerError("\n".join(errors))
+    return books
+
+
+def collect(
+    wanted: dict,
+    ledgers: Iterable[str | Path],
+    scale: str,
+    folder: Path,
+    others: Sequence[Beside] = (),
+) -> tuple[dict, list[dict], str]:
+    """Return (verdicts, groups of networks, runs.csv as text).
+
+    Raises
+    ------
+    RefusedError, ledger.LedgerError, records.RecordError
+        On results that are not current, and on broken ledgers and records.
+    """
+    books = books_of(ledgers)
     runs = read_runs(wanted["results"], scale, folder)
-    sources = [judge_source(book, runs, wanted, scale) for book in books]
-    verdicts = {
-        "schema": 1,
-        "scale": scale,
-        "counts": _counts([claim for source in sources for claim in source["claims"]]),
-        "sources": sources,
-        "provenance": summarise(runs, scale),
-    }
-    return verdicts, _table(runs)
+    sources = [judge_source(book, runs, wanted, scale, others) for book in books]
+    groups = networks.compare(runs, lambda path: answers(folder / path))
+    return verdicts_of(sources, runs, scale), groups, table(runs)
 
 
-def _table(runs: dict[str, dict]) -> str:
+def answers(path: Path) -> dict[str, np.ndarray]:
+    """Return `predictions` and `labels`, uint8 (n_test,), kept beside a result or record."""
+    with np.load(path.with_name("arrays.npz"), allow_pickle=False) as archive:
+        return {name: archive[name] for name in records.ALWAYS}
+
+
+def verdicts_of(sources: list[dict], runs: dict[str, dict], scale: str) -> dict:
+    """Return the content of verdicts.json; an infinite end of a region is null there."""
+    return files.plain(
+        {
+            "schema": 1,
+            "scale": scale,
+            "from_records": False,
+            "counts": counts([claim for source in sources for claim in source["claims"]]),
+            "sources": sources,
+            "provenance": summarise(runs, scale),
+        }
+    )
+
+
+def table(runs: dict[str, dict]) -> str:
     """Return one line per run and metric."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, COLUMNS.split(), extrasaction="ignore", lineterminator="\n")
@@ -266,18 +396,28 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--ledgers", required=True, nargs="+")
     parser.add_argument("--out", required=True, type=Path, help="verdicts.json")
     parser.add_argument("--runs", required=True, type=Path, help="runs.csv")
+    parser.add_argument("--networks", required=True, type=Path, help="networks.json")
+    parser.add_argument("--records", type=Path, help="folder of run records to show beside")
+    parser.add_argument("--kept", default="[]", help="configurations of the records, JSON list")
     args = parser.parse_args(argv)
     try:
         if args.config:
             wanted = {"results": dag.wanted(json.loads(args.config))}
         else:
             wanted = json.loads(Path(args.wanted).read_text(encoding="utf-8"))
-        verdicts, table = collect(wanted, args.ledgers, args.scale, Path.cwd())
-    except (RefusedError, ledger.LedgerError) as error:
+        kept = records.load(args.records) if args.records else []
+        others = [
+            beside
+            for config in json.loads(args.kept)
+            for beside in kept_runs(dag.wanted(config), config["scale"], kept)
+        ]
+        verdicts, groups, runs = collect(wanted, args.ledgers, args.scale, Path.cwd(), others)
+    except (RefusedError, ledger.LedgerError, records.RecordError) as error:
         print(error, file=sys.stderr)
         return 1
     files.write_json(args.out, verdicts)
-    files.write_text(args.runs, table)
+    files.write_json(args.networks, groups)
+    files.write_text(args.runs, runs)
     return 0
 
 

@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 
 from scipy import special, stats
 
-from respike.report import ledger, show
+from respike.report import evidence, ledger, show
 
 STATUSES = (  # in the order of the report: failures and doubts first
     "not_reproduced",
@@ -25,6 +25,9 @@ STATUSES = (  # in the order of the report: failures and doubts first
     "not_run",
     "reproduced",
 )
+
+
+_RANKINGS = ("rank_agreement", "win_probability", "top_overlap")
 
 
 @dataclass(frozen=True)
@@ -121,12 +124,41 @@ def measure(claim: dict, runs: Iterable[dict]) -> Measurement:
     }
     if rule["kind"] == "margin":
         return _margin(rule, table, names, seeds, common)
+    if rule["kind"] in _RANKINGS:
+        return _ranking(rule, table, names, seeds, common)
     if rule["kind"] == "rank_correlation":
         steps = {table[name][seeds[0]]["settings"].get(rule["x"]) for name in names}
         if len(steps) < 3 or not all(_finite(step) for step in steps):
             said = ", ".join(map(str, sorted(steps, key=str)))
             return Measurement(problem=f"A ranking over {rule['x']} needs 3 values, found: {said}.")
     return Measurement({seed: _value(rule, table, names, seed) for seed in seeds}, **common)
+
+
+def _ranking(rule: dict, table: dict, names: list[str], seeds: list[int], common: dict):
+    """Return the measurement of the kinds that rank experiments, one value per seed."""
+    sign = 1 if rule.get("better", "higher") == "higher" else -1
+    rows = {
+        seed: [table[name][seed]["metrics"].get(rule["metric"]) for name in names] for seed in seeds
+    }
+    whole = {seed: row for seed, row in rows.items() if all(map(_finite, row))}
+    values, note = dict.fromkeys(seeds), common["note"]
+    if rule["kind"] == "rank_agreement":
+        if len(names) < 3:
+            return Measurement(problem=f"A ranking needs 3 experiments, found: {_list(names)}.")
+        for seed, row in whole.items():
+            values[seed] = evidence.rank_agreement([rule["published"][n] for n in names], row)
+    elif rule["kind"] == "win_probability":
+        if len(whole) == len(seeds):  # a lost run may be any rival's
+            rivals = [[sign * row[k] for row in whole.values()] for k in range(1, len(names))]
+            values = {s: evidence.win_probability(sign * r[0], rivals) for s, r in whole.items()}
+        note = f"{note} Among {len(names)} equal ones chance gives 1/{len(names)}.".strip()
+    else:
+        top = [names.index(name) for name in rule["top"]]
+        for seed, row in whole.items():
+            values[seed] = evidence.top_overlap([sign * value for value in row], top)
+        chance = show.number(len(top) / len(names), "fraction")
+        note = f"{note} Chance alone gives {chance}: {len(top)} of {len(names)}.".strip()
+    return Measurement(values, **common | {"note": note})
 
 
 def judge(claim: dict, measurement: Measurement | None, scale: str) -> Verdict:

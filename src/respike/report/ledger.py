@@ -69,7 +69,8 @@ def min_runs(claim: dict) -> int:
 def experiments(claim: dict) -> list[str]:
     """Return the experiments, or fnmatch patterns of them, that the claim measures."""
     measure = claim.get("measure", {})
-    names = [measure.get("experiment"), measure.get("experiments"), *measure.get("rivals", [])]
+    names = [measure.get("experiment"), *measure.get("top", []), measure.get("experiments")]
+    names += [*measure.get("rivals", []), *measure.get("published", {})]
     names += [measure[side]["experiment"] for side in ("a", "b") if side in measure]
     return [name for name in names if name]
 
@@ -140,6 +141,10 @@ def _claims(content: dict) -> Iterator[tuple[Key, str]]:
         kind: {item["id"] for item in content.get(kind, [])}
         for kind in ("deviations", "unstated", "figures")
     }
+    claims = {claim["id"] for claim in content["claims"]}
+    for name in content["source"].get("headline", []):
+        if name not in claims:
+            yield ("source", "headline"), f"unknown claim {name}"
     for index, claim in enumerate(content["claims"]):
         at = ("claims", index)
         if claim["protocol"] not in protocols:
@@ -167,5 +172,7 @@ def _rule(claim: dict) -> Iterator[tuple[Key, str]]:
         yield ("accept", "low"), f"{accept['low']} is not below the high end {accept['high']}"
     if nature != "deterministic" and min_runs(claim) < 2:
         yield ("accept", "min_runs"), f"a {nature} claim needs at least 2 runs for an interval"
+    if measure["kind"] == "rank_agreement" and len(set(measure["published"].values())) < 2:
+        yield ("measure", "published"), "one value for all experiments is no ranking"
     if measure.get("experiment") in measure.get("rivals", []):
         yield ("measure", "rivals"), f"{measure['experiment']} cannot be its own rival"

@@ -20,10 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from respike import files, provenance
+from respike import dag, files, provenance
 
-FOLDER = Path("reports", "records")
-LARGEST = 64 * 1024  # bytes of arrays.npz that are kept whole
+FOLDER = dag.RECORDS
+LARGEST = 128 * 1024  # bytes of arrays.npz that are kept whole
 ALWAYS = ("predictions", "labels")
 
 
@@ -107,12 +107,6 @@ def withdraw(where: Path, reason: str) -> None:
         raise RecordError(f"{where}: a withdrawal needs a reason: --reason TEXT")
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     files.write_json(note, {"date": today, "reason": reason.strip()})
-
-
-def paths(folder: Path = FOLDER) -> list[Path]:
-    """Return every file of every record, sorted: what a report made from them depends on."""
-    found = folder.glob("*/*/seed=*/*/*")
-    return sorted(p for p in found if p.name in ("record.json", "arrays.npz", "withdrawn.json"))
 
 
 def load(folder: Path = FOLDER) -> list[Record]:

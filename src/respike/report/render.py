@@ -1,4 +1,4 @@
-"""Write comparison.html, comparison.md and verdicts.csv from verdicts.json and the figures.
+"""Write the report, as a page and as Markdown, and its tables, from verdicts and figures.
 
 Every number of the report stands in verdicts.json; here it only gets its form.
 """
@@ -13,16 +13,21 @@ import io
 import json
 import os
 import re
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
+from PIL import Image
 
 from respike import files
-from respike.report import show
+from respike.energy import ADD_PJ, MAC_PJ
+from respike.report import networks, show
 from respike.report.strip import strip
 
 TEMPLATES = Path(__file__).parent / "templates"
+BIBLIOGRAPHY = Path(__file__).parents[3] / "references.bib"
 STATUSES = {  # mark and meaning; the mark and the name carry the status, the colour only helps
     "not_reproduced": ("\u2715", "measured, and the accepted region is missed"),
     "inconclusive": ("?", "measured, but the runs cannot decide"),
@@ -46,6 +51,32 @@ DATA = {  # what a number rests on, where that is not the official data set
 }
 
 
+NETWORK_FIGURES = (
+    {
+        "id": "networks_operations",
+        "title": "Accuracy against operations",
+        "caption": "One point per network, mean over seeds; bars: 95 % interval (t over seeds, "
+        "Wilson for one run). Dotted: networks that no other beats in accuracy with fewer "
+        "operations; these carry their names.",
+        "alt": "Scatter plot of test accuracy against synaptic operations per image, coloured by "
+        "learning rule.",
+    },
+    {
+        "id": "networks_time",
+        "title": "Accuracy against training time",
+        "caption": "The same networks against the CPU time of their training, on a logarithmic "
+        "axis.",
+        "alt": "Scatter plot of test accuracy against training time, coloured by learning rule.",
+    },
+)
+NETWORK_COLUMNS = (
+    "Network", "Learning rule", "Accuracy, 95 %", "Runs", "Neurons", "Parameters", "Memory",
+    "Time steps", "Spikes per image", "Synaptic operations", "State updates", "ANN MACs", "Energy",
+    "Energy of the ANN", "Images shown", "Training time", "Against the best",
+)  # fmt: skip
+SET_TITLES = {"mnist": "MNIST", "nmnist": "N-MNIST"}
+
+
 def claim_view(claim: dict) -> dict:
     """Return a claim with its numbers as text."""
     unit, measured = show.unit_of(claim), claim["measured"]
@@ -65,6 +96,20 @@ def claim_view(claim: dict) -> dict:
             (key, show.bare(value, "1"), _ours(measured, key))
             for key, value in claim.get("budget", {}).items()
         ],
+        "rank": list(STATUSES).index(claim["verdict"]["status"]),
+        "sort_published": _sort(claim.get("published", {}).get("value")),
+        "sort_measured": _sort(measured and measured["mean"]),
+        "sort_gap": _sort(
+            abs(measured["gap"]) if measured and measured["gap"] is not None else None
+        ),
+        "beside_rows": [
+            {
+                **row,
+                "text": show.interval(row["mean"], row["half"], unit),
+                "when": " to ".join(sorted({day[:10] for day in row["started"]})),
+            }
+            for row in claim.get("beside", [])
+        ],
     }
     if measured:
         view["measured_text"] = show.interval(measured["mean"], measured["half"], unit)
@@ -82,6 +127,139 @@ def claim_view(claim: dict) -> dict:
     return view
 
 
+def _sort(value: float | None) -> str:
+    """Return what a table is sorted by; nothing where there is no number."""
+    return "" if value is None else repr(value)
+
+
+def source_view(source: dict, figures: Path, out: Path) -> dict:
+    """Return a source with its claims in the order of the report, its answer and its figures."""
+    claims = [{**claim_view(c), "place": k} for k, c in enumerate(source["claims"])]
+    counts = Counter(claim["status"] for claim in claims)
+    held, failed = counts["reproduced"], counts["not_reproduced"]
+    unsure = counts["inconclusive"]
+    rest = len(claims) - held - failed - unsure
+    tally = (
+        f"{held} of {held + failed + unsure} judged claims hold, {failed} "
+        f"{'does' if failed == 1 else 'do'} not, {unsure} the runs cannot decide."
+    )
+    if not held + failed + unsure:
+        tally = "None of its claims was judged."
+    elif rest:
+        tally += f" {rest} more {'carries' if rest == 1 else 'carry'} no verdict."
+    by_id = {claim["id"]: claim for claim in claims}
+    chosen = [by_id[name] for name in source.get("headline", [])]
+    chosen = chosen or [c for c in claims if c["sort_published"]][:3]
+    kinds = [kind for kind in source["data_kinds"] if kind != "official"]
+    return {
+        **source,
+        "claims": claims,
+        "ordered": sorted(claims, key=lambda claim: (claim["rank"], claim["place"])),
+        "answer": source.get("answer", "") if held + failed + unsure else "",
+        "tally": tally,
+        "headline_claims": [claim for claim in chosen if claim["measured"]],
+        "variants": _variants(source["protocols"], claims),
+        "figures": [_figure_view(figure, figures, out) for figure in source["figures"]],
+        "wall": show.duration(source["wall_s"]),
+        "data_texts": sorted({DATA.get(kind, kind) for kind in kinds}),
+    }
+
+
+def _variants(protocols: dict, claims: list[dict]) -> list[tuple[str, list[list[dict]]]]:
+    """Return (place in the document, its claims by protocol) where more than one is run."""
+    keys: dict[str, dict[str, list]] = {}
+    for claim in claims:
+        if claim["measured"]:
+            key = f"{claim['key']}: {claim['where']}" if claim["key"] else claim["where"]
+            keys.setdefault(key, {}).setdefault(claim["protocol"], []).append(claim)
+    return [
+        (key, [found.get(name, []) for name in protocols])
+        for key, found in keys.items()
+        if len(found) > 1
+    ]
+
+
+def group_view(group: dict) -> dict:
+    """Return the networks of one data set with their numbers as text, and as sort keys."""
+    best = {pair["b"]: pair for pair in group["pairs"] if pair["a"] == 0}
+    rows = []
+    for k, row in enumerate(group["networks"]):
+        spread = max(row["high"] - row["accuracy"], row["accuracy"] - row["low"])
+        pair = best.get(k)
+        apart = pair and (pair["only_b"] - pair["only_a"]) / group["n_test"]
+        rows.append(
+            {
+                **row,
+                "cells": [
+                    (row["rule"], row["rule"]),
+                    (row["accuracy"], show.interval(row["accuracy"], spread, "fraction")),
+                    (len(row["seeds"]), str(len(row["seeds"]))),
+                    *(
+                        (_sort(row[key]), show.large(row[key], unit))
+                        for key, unit in (
+                            ("n_neurons", ""),
+                            ("n_parameters", ""),
+                            ("memory_bytes", "B"),
+                            ("num_steps", ""),
+                            ("spikes", ""),
+                            ("synaptic_operations", ""),
+                            ("state_updates", ""),
+                            ("macs", ""),
+                        )
+                    ),
+                    (row["energy_nj"], show.large(row["energy_nj"] * 1e-9, "J")),
+                    (row["energy_ann_nj"], show.large(row["energy_ann_nj"] * 1e-9, "J")),
+                    (row["presentations"], show.large(row["presentations"], "")),
+                    (row["train_s"], show.duration(row["train_s"])),
+                ],
+                "best_v": 0 if pair is None else apart,
+                "best_sure": pair is not None and pair["p_holm"] < networks.LEVEL,
+                "best_text": "best"
+                if pair is None
+                else f"{show.number(apart, 'points', sign=True)}, p = {show.small(pair['p_holm'])}",
+            }  # fmt: skip
+        )
+    return {**group, "rows": rows, "title": SET_TITLES[group["data_set"]]}
+
+
+def pair_data(groups: list[dict]) -> dict:
+    """Return what the page's script needs to compare any two networks; pairs in table order."""
+    return {
+        group["data_set"]: {
+            "n": group["n_test"],
+            "names": [row["id"] for row in group["networks"]],
+            "pairs": [
+                [
+                    pair["only_a"], pair["only_b"], pair["seed"], show.small(pair["p"]),
+                    show.small(pair["p_holm"]), pair["p_holm"] < networks.LEVEL,
+                    None
+                    if pair["seeds_half"] is None
+                    else show.interval(pair["seeds_difference"], pair["seeds_half"], "points"),
+                ]
+                for pair in group["pairs"]
+            ],
+        }
+        for group in groups
+    }  # fmt: skip
+
+
+def bibliography(path: Path = BIBLIOGRAPHY) -> list[str]:
+    """Return every entry of the BibTeX file as one line of text."""
+    entries = []
+    for entry in re.findall(r"@\w+\{.*?\n\}", path.read_text(encoding="utf-8"), re.S):
+        found = dict(re.findall(r"^\s*(\w+) = \{(.*)\},?$", entry, re.M))
+        where = [found.get(key) for key in ("journal", "booktitle", "howpublished", "pages")]
+        parts = [
+            found["author"].replace(" and ", ", "),
+            f"({found['year']}).",
+            f"{found['title']}.",
+        ]
+        parts.append(", ".join(text for text in where if text) + ".")
+        parts += [f"doi:{found['doi']}"] if "doi" in found else []
+        entries.append(" ".join(parts).replace("{", "").replace("}", ""))
+    return sorted(entries)
+
+
 def _ours(measured: dict | None, key: str) -> str:
     if not measured or key not in measured["ours"]:
         return show.DASH
@@ -89,14 +267,11 @@ def _ours(measured: dict | None, key: str) -> str:
     return "no limit" if ours is None else show.bare(ours, "1")
 
 
-def context(verdicts: dict, figures: Path, out: Path, benchmarks: list[dict]) -> dict:
-    """Return what both templates read."""
-    sources = []
-    for source in verdicts["sources"]:
-        claims = [claim_view(claim) for claim in source["claims"]]
-        shown = [_figure_view(figure, figures, out) for figure in source["figures"]]
-        wall = show.duration(source["wall_s"])
-        sources.append({**source, "claims": claims, "figures": shown, "wall": wall})
+def context(
+    verdicts: dict, figures: Path, out: Path, benchmarks: list[dict], groups: Sequence[dict] = ()
+) -> dict:
+    """Return what both templates read; `groups` are the networks of `respike.report.networks`."""
+    sources = [source_view(source, figures, out) for source in verdicts["sources"]]
     claims = [claim for source in sources for claim in source["claims"]]
     provenance = verdicts["provenance"]
     return {
@@ -110,21 +285,38 @@ def context(verdicts: dict, figures: Path, out: Path, benchmarks: list[dict]) ->
         "provenance": {**provenance, "wall": show.duration(provenance["wall_s"])},
         "documents": sum(source["document"] != "none" for source in sources),
         "data_texts": [DATA.get(kind, f"{kind} data") for kind in provenance["data_kinds"]],
+        "groups": [group_view(group) for group in groups],
+        "pair_data": pair_data(list(groups)),
+        "network_figures": [_figure_view(dict(f), figures, out) for f in NETWORK_FIGURES],
+        "network_columns": NETWORK_COLUMNS,
+        "energy": {"add": ADD_PJ, "mac": round(MAC_PJ, 3)},
+        "bibliography": bibliography(),
         "benchmarks": benchmarks,
         "up": os.path.relpath(Path.cwd(), out),  # from the report to the checkout
     }
 
 
 def _figure_view(figure: dict, figures: Path, out: Path) -> dict:
-    """Return a figure with its image as a data URI and its path relative to the report."""
+    """Return a figure with its image as a data URI, its size and its path from the report."""
     file = figures / f"{figure['id']}.png"
-    made = file.is_file()
-    image = base64.b64encode(file.read_bytes()).decode() if made else None
+    kind, content, size = _smallest(file) if file.is_file() else ("", None, (0, 0))
     return {
         **figure,
-        "image": f"data:image/png;base64,{image}" if made else None,
-        "link": Path(os.path.relpath(file, out)).as_posix() if made else None,
+        "image": f"data:{kind};base64,{base64.b64encode(content).decode()}" if content else None,
+        "size": size,
+        "link": Path(os.path.relpath(file, out)).as_posix() if content else None,
     }
+
+
+def _smallest(file: Path) -> tuple[str, bytes, tuple[int, int]]:
+    """Return type, content and size of a picture: lossless WebP where that is smaller."""
+    content = file.read_bytes()
+    with Image.open(io.BytesIO(content)) as picture:
+        size, packed = picture.size, io.BytesIO()
+        picture.save(packed, "WEBP", lossless=True, method=4)
+    if len(packed.getvalue()) < len(content):
+        return "image/webp", packed.getvalue(), size
+    return "image/png", content, size
 
 
 def markdown_text(value: object) -> Markup:
@@ -198,10 +390,12 @@ def render_csv(data: dict) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write the three reports into one folder."""
+    """Write the report and its tables into one folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--verdicts", required=True, type=Path)
     parser.add_argument("--figures", required=True, type=Path, help="folder of <figure id>.png")
+    parser.add_argument("--networks", required=True, type=Path, help="networks.json")
+    parser.add_argument("--runs", required=True, type=Path, help="runs.csv: every run and metric")
     parser.add_argument("--benchmarks", type=Path, help="benchmarks.csv, shown if it exists")
     parser.add_argument("--out", required=True, type=Path, help="folder of the reports")
     args = parser.parse_args(argv)
@@ -210,11 +404,24 @@ def main(argv: list[str] | None = None) -> int:
         with args.benchmarks.open(newline="", encoding="utf-8") as stream:
             benchmarks = list(csv.DictReader(stream))
     verdicts = json.loads(args.verdicts.read_text(encoding="utf-8"))
-    data = context(verdicts, args.figures, args.out, benchmarks)
-    files.write_text(args.out / "comparison.html", render_html(data))
-    files.write_text(args.out / "comparison.md", render_markdown(data))
-    files.write_text(args.out / "verdicts.csv", render_csv(data))
+    groups = json.loads(args.networks.read_text(encoding="utf-8"))
+    write(
+        verdicts, groups, args.runs.read_text(encoding="utf-8"), args.figures, args.out, benchmarks
+    )
     return 0
+
+
+def write(
+    verdicts: dict, groups: list[dict], runs: str, figures: Path, out: Path, benchmarks: list[dict]
+) -> None:
+    """Write every file of the report into the folder `out`."""
+    data = context(verdicts, figures, out, benchmarks, groups)
+    files.write_text(out / "comparison.html", render_html(data))
+    files.write_text(out / "comparison.md", render_markdown(data))
+    files.write_text(out / "verdicts.csv", render_csv(data))
+    files.write_text(out / "results.csv", runs)
+    files.write_text(out / "networks.csv", networks.table(groups))
+    files.write_text(out / "pairs.csv", networks.pair_table(groups))
 
 
 if __name__ == "__main__":

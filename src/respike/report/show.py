@@ -63,3 +63,23 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.3g} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def large(value: float | None, unit: str) -> str:
+    """Return a number with three digits and an SI prefix, as "1.33 M" or "624 nJ"."""
+    if value is None:
+        return DASH
+    if value == 0 or not unit and value < 1000:
+        return f"{value:.4g}{' ' + unit if unit else ''}"
+    power = min(max(math.floor(math.log10(value) / 3), -4), 4)
+    if round(value / 1000**power, 0) >= 1000:
+        power += 1
+    prefix = "pn\N{MICRO SIGN}m kMGT"[power + 4].strip()
+    scaled = value / 1000**power
+    text = f"{scaled:.3g}" if scaled < 999.5 else f"{scaled:.0f}"
+    return f"{text} {prefix}{unit}".strip()
+
+
+def small(p: float) -> str:
+    """Return a p value; below 1e-6 its digits say nothing."""
+    return "below 1e-6" if p < 1e-6 else f"{p:.2g}"

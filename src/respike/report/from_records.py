@@ -1,0 +1,135 @@
+"""The report on a machine that ran nothing: verdicts, tables and figures from run records alone.
+
+A claim is judged on the current records of one scale. Stale and missing records judge nothing, and
+the claim says so; sound results of this machine, if there are any, are shown beside the records.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from respike import config as configuration
+from respike import dag, files
+from respike.report import collect, judge, ledger, networks, records, render
+
+
+def chosen_runs(chosen: records.Chosen) -> dict[str, dict]:
+    """Return the results of the current records by path, without those of other data."""
+    runs = {path: record.result for path, record in chosen.current.items()}
+    for path, why in collect.mixed_data(runs).items():
+        chosen.stale[path] = (chosen.current.pop(path), [why])
+        del runs[path]
+    return runs
+
+
+def explain(claims: list[dict], wanted: dict[str, dict], chosen: records.Chosen) -> None:
+    """Say of each claim that was not measured whether its records are stale or not there."""
+    for claim in claims:
+        if claim["verdict"]["status"] != "not_run" or "measure" not in claim:
+            continue
+        patterns = ledger.experiments(claim)
+        paths = [
+            path
+            for path, run in wanted.items()
+            if run["source"] == claim["source"]
+            and any(fnmatchcase(run["experiment"], pattern) for pattern in patterns)
+        ]
+        why = sorted({w for path in paths if path in chosen.stale for w in chosen.stale[path][1]})
+        if why:
+            claim["verdict"]["reason"] = f"Its records are stale and judge nothing: {why[0]}."
+        elif paths:
+            missing = sum(path in chosen.missing for path in paths)
+            claim["verdict"]["reason"] = f"No record of {missing} of its {len(paths)} runs."
+
+
+def build(scale: str, folder: Path, out: Path, work: Path) -> dict:
+    """Write the report of one scale from the records in `folder`; return its verdicts.
+
+    `work` is where records are unpacked for the figures. Raises records.RecordError on a record
+    that was tampered with, and ledger.LedgerError.
+    """
+    config = configuration.load("config.yaml", {"scale": scale}, everything=True)
+    wanted = dag.wanted(config)
+    kept = records.load(folder)
+    if not kept:
+        raise records.RecordError(f"no records in {folder}: `respike record` makes them")
+    chosen = records.choose(wanted, kept, scale)
+    runs = chosen_runs(chosen)
+    where = {path: str(record.folder / "record.json") for path, record in chosen.current.items()}
+    others = [
+        beside
+        for other in ("default", "paper")
+        for beside in collect.kept_runs(dag.wanted({**config, "scale": other}), other, kept)
+    ]
+    here = collect.sound_runs(wanted, scale, Path.cwd())
+    others.append(collect.Beside("this machine", scale, here))
+    sources = []
+    for book in collect.books_of(dag.ledger_of(source) for source in config["sources"]):
+        source = collect.judge_source(book, runs, {"results": wanted}, scale, others, where)
+        explain(source["claims"], wanted, chosen)
+        source["counts"] = collect.counts(source["claims"])
+        sources.append(source)
+    verdicts = collect.verdicts_of(sources, runs, scale) | {"from_records": True}
+    groups = networks.compare(runs, lambda path: collect.answers(Path(where[path])))
+    figures = draw(config, chosen, work)
+    plot_networks(groups, work, figures)
+    render.write(verdicts, groups, collect.table(runs), figures, out, [])
+    files.write_json(out / "verdicts.json", verdicts)
+    return verdicts
+
+
+def draw(config: dict, chosen: records.Chosen, work: Path) -> Path:
+    """Draw every figure all of whose runs are recorded whole; return the folder of figures."""
+    figures = work / "figures"
+    for source in config["sources"]:
+        for figure, inputs in dag.figures(config, source).items():
+            metrics = [path for path in inputs if path.endswith("metrics.json")]
+            kept = [chosen.current.get(path) for path in metrics]
+            if not all(record and record.complete for record in kept):
+                continue
+            unpacked = [work / path for path in metrics]
+            for record, path in zip(kept, unpacked, strict=True):
+                records.unpack(record, path)
+            call = [sys.executable, "-m", f"respike.figures.{source}", "--figure", figure]
+            call += ["--published", dag.published_json(source), "--out", figures / f"{figure}.png"]
+            done = subprocess.run([*call, "--runs", *unpacked], capture_output=True, text=True)
+            if done.returncode:
+                last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+                print(f"figure {figure} not drawn: {last}", file=sys.stderr)
+    return figures
+
+
+def plot_networks(groups: list[dict], work: Path, figures: Path) -> None:
+    """Draw the plots of all networks."""
+    files.write_json(work / "networks.json", groups)
+    for figure in render.NETWORK_FIGURES:
+        call = [sys.executable, "-m", "respike.figures.networks", "--figure", figure["id"]]
+        call += ["--networks", work / "networks.json", "--out", figures / f"{figure['id']}.png"]
+        subprocess.run(call, check=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the report from records; return 1 after one clear message if something is refused."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scale", required=True, choices=["default", "paper"])
+    parser.add_argument("--records", type=Path, default=records.FOLDER)
+    parser.add_argument("--work", required=True, type=Path, help="folder for unpacked records")
+    parser.add_argument("--out", required=True, type=Path, help="folder of the report")
+    args = parser.parse_args(argv)
+    try:
+        verdicts = build(args.scale, args.records, args.out, args.work)
+    except (records.RecordError, ledger.LedgerError, configuration.ConfigError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    counts = verdicts["counts"]
+    print(", ".join(f"{counts[s]} {s}" for s in judge.STATUSES if counts[s]))
+    print(args.out / "comparison.html")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,100 @@
+"""The report on a machine that ran nothing, from run records of the toy of test_report."""
+
+import json
+import shutil
+
+import pytest
+import test_report
+
+from respike import dag
+from respike.report import from_records, records
+
+tree = test_report.tree  # the fixture
+
+
+@pytest.fixture
+def recorded(tree, monkeypatch):
+    """Return the toy with all five runs recorded and no result left."""
+    wanted = json.loads((tree / "wanted.json").read_text())["results"]
+    for seed, path in enumerate(wanted):
+        changes = json.loads((tree / path).read_text())
+        changes.pop("seal")
+        test_report.keep(tree, **changes)
+        assert changes["seed"] == seed
+    shutil.move(tree / "results", tree / "elsewhere")
+    config = {"sources": {"toy": {}}, "scale": "default"}
+    monkeypatch.setattr(from_records.configuration, "load", lambda *args, **more: config)
+    monkeypatch.setattr(dag, "wanted", lambda c: wanted if c["scale"] == "default" else {})
+    monkeypatch.setattr(dag, "ledger_of", lambda source: f"{source}.yaml")
+    monkeypatch.setattr(dag, "figures", lambda config, source: {})
+    monkeypatch.setattr(from_records, "plot_networks", lambda *args: None)
+    return tree
+
+
+def build(tree):
+    return from_records.build("default", tree / "records", tree / "out", tree / "work")
+
+
+def claims(verdicts):
+    return {c["id"]: c for source in verdicts["sources"] for c in source["claims"]}
+
+
+def test_records_alone_give_the_same_verdicts(recorded):
+    verdicts = build(recorded)
+    statuses = {name: claim["verdict"]["status"] for name, claim in claims(verdicts).items()}
+    assert statuses == test_report.WANTED_STATUS
+    good = claims(verdicts)["toy.good"]
+    assert good["measured"]["n"] == 5 and good["beside"] == []
+    assert all(path.endswith("record.json") for path in good["files"])
+    page = (recorded / "out" / "comparison.html").read_text()
+    assert "Built from run records." in page
+    names = {path.name for path in (recorded / "out").iterdir()}
+    assert {"comparison.md", "verdicts.csv", "results.csv", "networks.csv", "pairs.csv"} <= names
+
+
+def test_results_of_this_machine_stand_beside(recorded):
+    shutil.move(recorded / "elsewhere", recorded / "results")
+    assert claims(build(recorded))["toy.good"]["beside"] == []  # the very runs of the records
+    for seed in range(5):
+        test_report.edit(recorded, seed, metrics={"good": 0.5, "bad": 0.5})
+    (row,) = claims(build(recorded))["toy.good"]["beside"]
+    assert (row["label"], row["mean"], row["n"]) == ("this machine", 0.5, 5)
+    broken = recorded / "results/default/toy/train/seed=0/metrics.json"
+    broken.write_text("{")  # what is not sound is left out, and stops nothing
+    (row,) = claims(build(recorded))["toy.good"]["beside"]
+    assert row["n"] == 4
+
+
+def test_stale_records_judge_nothing_and_the_claim_says_so(recorded, monkeypatch):
+    monkeypatch.setattr(records.provenance, "code_digest", lambda module: "f" * 16)
+    found = claims(build(recorded))["toy.good"]
+    assert found["verdict"]["status"] == "not_run" and found["measured"] is None
+    assert found["verdict"]["reason"].startswith("Its records are stale and judge nothing: code of")
+    (row,) = found["beside"]  # the number is told, as stale
+    assert row["label"] == "stale record" and row["mean"] == pytest.approx(0.952)
+
+
+def test_no_records_at_all_is_an_error(recorded):
+    for folder in (recorded / "records/toy/train").iterdir():
+        shutil.rmtree(folder)
+    with pytest.raises(records.RecordError, match="respike record"):
+        build(recorded)
+
+
+def test_some_missing_records_leave_fewer_runs(recorded):
+    for seed in (0, 1, 2, 3):
+        shutil.rmtree(recorded / f"records/toy/train/seed={seed}")
+    found = claims(build(recorded))["toy.good"]
+    assert found["verdict"]["status"] == "inconclusive"
+    assert found["verdict"]["reason"] == "Only n = 1 run, 3 are needed for a verdict."
+
+
+def test_a_tampered_record_is_refused(recorded, capsys):
+    file = next((recorded / "records/toy/train/seed=2").glob("*/record.json"))
+    file.write_text(file.read_text().replace('"good": 0.952', '"good": 0.999'))
+    args = ["--scale", "default", "--records", str(recorded / "records")]
+    args += ["--work", str(recorded / "work"), "--out", str(recorded / "out")]
+    assert from_records.main(args) == 1
+    said = capsys.readouterr().err
+    assert str(file) in said and "seal does not fit" in said
+    assert not (recorded / "out").exists()
