@@ -15,6 +15,7 @@ include: "workflow/rules/nmnist.smk"
 include: "workflow/rules/nmnist_grid.smk"
 include: "workflow/rules/nmnist_emulator.smk"
 include: "workflow/rules/kulkarni_forward.smk"
+include: "workflow/rules/stdp_tables.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -178,7 +178,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _made_from() -> dict[str, str]:
     made = provenance.record("respike.lif")
-    names = ("numpy", "numba", "torch", "snntorch", "tonic")
+    names = ("numpy", "numba", "torch", "snntorch", "tonic", "bindsnet")
     commit = f"{made['commit']}{' with changes' if made['dirty'] else ''}"
     return {
         "machine": made["machine"],

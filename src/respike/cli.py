@@ -71,9 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("source", nargs="?", help="id of a source, as poisson_mlp")
     one.add_argument("experiment", nargs="?", help="name of an experiment, as train")
     scaled.append(one)
-    one = command(
-        "check", _check, "check config, ledgers, records and every result"
-    )
+    one = command("check", _check, "check config, ledgers, records and every result")
     scaled.append(one)
     one = command("claims", _claims, "list every claim with its verdict, if it has one")
     one.add_argument("--source", help="only the claims of this source")
@@ -145,6 +143,53 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="files go to DIR/NMNIST/Train/<digit>/<index + 1, five digits>.bin",
     )
+    one = command("stdp-evaluate", _stdp_evaluate, "judge an STDP network trained anywhere")
+    one.add_argument(
+        "--weights",
+        required=True,
+        type=Path,
+        metavar="FILE.npz",
+        help="w (784, n) and, for diehl_cook, theta (n,)",
+    )
+    one.add_argument("--encoder", required=True, choices=("poisson", "bernoulli", "rank_order"))
+    one.add_argument("--neuron", required=True, choices=("if", "lif", "srm0", "diehl_cook"))
+    one.add_argument("--label-images", type=int, default=6400, help="training images; default 6400")
+    one.add_argument("--test-images", type=int, default=10000, help="default 10000")
+    one.add_argument("--num-steps", type=int, default=100, help="ms of a presentation; default 100")
+    one.add_argument("--intensity", type=float, default=128.0, help="Hz of a white pixel; 128")
+    one.add_argument("--seed", type=int, default=0, help="of the input spikes; default 0")
+    one.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="another constant of the network, as tc_decay_ms=10; may be repeated",
+    )
+    one.add_argument("--data", type=Path, default=Path("data/mnist"), help="default data/mnist")
+    one.set_defaults(scale=None)
+    one = command("stdp-table", _stdp_table, "make the STDP tables in one go, and time them")
+    one.add_argument("--seeds", type=int, default=1, help="networks per cell; default 1")
+    one.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="auto (default) takes a GPU if there is one",
+    )
+    one.add_argument(
+        "--engine", choices=("fast", "batched"), help="default: batched on a GPU, else fast"
+    )
+    one.add_argument(
+        "--encoders",
+        nargs="+",
+        choices=("poisson", "bernoulli", "rank_order"),
+        default=["poisson", "bernoulli", "rank_order"],
+        help="default: all three",
+    )
+    for name in ("n-train", "n-test", "assign-images"):
+        one.add_argument(f"--{name}", type=int, help="default: the document's")
+    one.add_argument("--out", type=Path, metavar="FILE.json", help="default: print")
+    one.add_argument("--data", type=Path, default=Path("data/mnist"), help="default data/mnist")
+    one.set_defaults(scale="paper")
     command("bench", None, "time our code beside its peers: reports/benchmarks.csv")
     return parser
 
@@ -351,6 +396,23 @@ def _emulate(options: argparse.Namespace) -> None:
     from respike.data import emulate
 
     emulate.run(options)
+
+
+def _stdp_evaluate(options: argparse.Namespace) -> None:
+    from respike import dag
+    from respike.stdp import evaluate
+
+    settings = dag.experiment(_load(options), "stdp_tables", "poisson_diehl_cook").settings
+    evaluate.run(options, settings)
+
+
+def _stdp_table(options: argparse.Namespace) -> None:
+    from respike import dag
+    from respike.stdp import table
+
+    table.main(
+        options, dag.experiment(_load(options), "stdp_tables", "poisson_diehl_cook").settings
+    )
 
 
 def _fetch(options: argparse.Namespace) -> int:

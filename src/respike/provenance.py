@@ -32,6 +32,7 @@ PLUMBING = frozenset(
     for name in (
         "job",
         "kept",
+        "run_lock",
         "provenance",
         "files",
         "config",

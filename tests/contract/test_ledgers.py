@@ -40,6 +40,7 @@ KEYS = {
     | {f"N-{name}" for name in ("final", "late", "time", "cited", "table-1", "table-2", "factors")}
     | {"N-future", "N-figures"},
     "kulkarni_forward": {f"K-{letter}" for letter in "abcdefgh"},
+    "stdp_tables": {f"S-{letter}" for letter in "abcdef"},
 }
 
 # What belongs to one source; modules that are not listed belong to all and name no item.
@@ -58,6 +59,7 @@ MODULES = {
         "figures/nmnist_emulator.py",
     ],
     "kulkarni_forward": ["experiments/kulkarni_*.py", "figures/kulkarni_*.py", "kulkarni/*.py"],
+    "stdp_tables": ["experiments/stdp_*.py", "figures/stdp_tables.py", "stdp/*.py"],
 }
 ITEM = re.compile(r"\b[UD][1-9]\d?\b")
 

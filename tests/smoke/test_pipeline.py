@@ -218,7 +218,7 @@ def test_snakemakes_own_report_holds_captions_and_categories(smoke_tree, tmp_pat
     figures = sorted((smoke_tree / "results/smoke/figures").glob("*.png"))
     for file in [*figures, smoke_tree / "reports/smoke/comparison.html"]:
         assert any(name.endswith(f"/{file.name}") for name in names), file.name
-    for category in ("poisson_mlp", "snn_mnist", "kulkarni_forward", "report"):
+    for category in ("poisson_mlp", "snn_mnist", "kulkarni_forward", "stdp_tables", "report"):
         assert re.search(rf'"{category}"', pages), category
     assert "poisson_mlp_fig_a" in pages
     assert "drawn from the results that the rule takes" in pages  # a caption

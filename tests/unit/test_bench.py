@@ -142,5 +142,5 @@ def test_every_real_case_runs(mnist_folder, threads, capsys):
     assert bench.main(["--quick", "--device", "cpu", "--threads", "1"]) == 0
     shown = capsys.readouterr().out
     names = ("snn_mnist training step", "snn_mnist forward", "rate encoding", "poisson_mlp")
-    for name in (*names, "kulkarni original pass", "kulkarni modified pass"):
+    for name in (*names, "kulkarni original pass", "kulkarni modified pass", "STDP poisson"):
         assert name in shown

@@ -99,10 +99,12 @@ USE_NUMBA = (
     "poisson_mlp/*",
     "snn_mnist/*",
     "kulkarni_forward/*",
+    "stdp_tables/*",
     *NMNIST,
     *GRID,
 )  # with exceptions
-ANNS = ("*/ann",)
+ANNS = ("*/ann", "*/ann_as_coded")
+STDP_CELLS = tuple(f"stdp_tables/{name}_*" for name in ("poisson", "bernoulli", "rank_order"))
 NO_NUMBA = (*ANNS, "kulkarni_forward/encode*", "nmnist_grid/surrogate")
 
 # What changes no number: (file, edit).
@@ -178,6 +180,21 @@ CASES = {
             o.runs("kulkarni_forward/train*", "kulkarni_forward/readout*", "*/ann_filters")
         ),
     ),
+    "engine of the STDP networks": (
+        "src/respike/stdp/fast.py",
+        add("EXTRA = 1"),
+        lambda o: o.after(o.runs("stdp_tables/*", but=ANNS)),
+    ),
+    "read-outs of the STDP networks": (
+        "src/respike/stdp/readout.py",
+        add("EXTRA = 1"),
+        lambda o: o.after(o.runs("stdp_tables/*", but=(*ANNS, "*/show"))),
+    ),
+    "torch version of the STDP networks, in no experiment": (
+        "src/respike/stdp/batched.py",
+        add("EXTRA = 1"),
+        lambda o: NOTHING,
+    ),
     "deep module: events.py": (
         "src/respike/events.py",
         add("EXTRA = 1"),
@@ -216,9 +233,12 @@ CASES = {
         replace(("ADD_PJ = 0.9", "ADD_PJ = 1.0")),
         lambda o: o.after(
             o.runs("poisson_mlp/*", "snn_mnist/*", "nmnist_grid/final*", "nmnist_grid/width*",
-                   "nmnist_grid/printed_derivative",
-                   but=[f"*/{name}" for name in ("encode", "forward", "overflow")])
-        ) | o.figures(source="poisson_mlp") | o.figures(source="snn_mnist"),  # which print it
+                   "nmnist_grid/printed_derivative", *STDP_CELLS, *ANNS,
+                   but=tuple(f"*/{name}" for name in ("encode", "forward", "overflow")))
+        )
+        # which print it
+        | o.figures(source="poisson_mlp") | o.figures(source="snn_mnist")
+        | o.figures(source="stdp_tables"),
     ),
     "fitted parameters of the emulator": (
         EMULATOR,
@@ -299,7 +319,9 @@ CASES = {
     "pin of scipy": (
         "requirements.lock",
         lambda text: re.sub(r"(?m)^scipy==\S+", "scipy==99.0", text),
-        lambda o: o.after(o.runs(*NMNIST, *TABLES)) | RECORDINGS,
+        lambda o: (
+            o.after(o.runs(*NMNIST, *TABLES) | o.runs("stdp_tables/*", but=ANNS)) | RECORDINGS
+        ),
     ),
     "pin of jinja2": (
         "requirements.lock",

@@ -1,7 +1,8 @@
 # Names that every rule file uses. Functions live in src/respike/dag.py, where tests reach them.
 import os
+import sys
 
-from respike import dag
+from respike import dag, run_lock
 from respike.config import load as load_config
 from respike.data.registry import content_digest
 from respike.provenance import code_digest, pins_digest
@@ -13,6 +14,11 @@ os.environ.setdefault(
     "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=1073741824"
     ":glibc.malloc.trim_threshold=4294967296",
 )
+
+# A run that was killed leaves Snakemake's locks behind; they go if no other run lives.
+if workflow.is_main_process and not workflow.dryrun:
+    if stale := run_lock.hold():
+        print(f"{stale} locks of a run that was killed are removed", file=sys.stderr)
 
 SCALE = config["scale"]
 DATA = config["data"]["folder"]

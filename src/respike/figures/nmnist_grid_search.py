@@ -66,7 +66,7 @@ def heat_map(runs: Runs, name: str, table: int, down: tuple[str, ...]) -> plt.Fi
         if cell in published:
             texts[at] += f"\n({100 * published[cell]:.2f})"
             framed.append(at)
-    size = (3.2 + 0.85 * len(keys[1]), 1.8 + 0.62 * len(keys[0]))
+    size = (3.2 + 0.85 * len(keys[1]), max(2.8, 1.8 + 0.62 * len(keys[0])))
     figure, ax = plt.subplots(figsize=size)
     seaborn.heatmap(
         100 * grid, annot=texts, fmt="", cmap="cividis", ax=ax, linewidths=0.5,
@@ -157,7 +157,7 @@ def effects(runs: Runs) -> plt.Figure:
                 means.append(np.mean(points))
                 ticks.append((position, f"{value}"))
                 position += 1
-            ax.plot(range(start, position), means, color=SNN)
+            ax.plot(np.arange(len(means)) + start, means, color=SNN)
             ax.text(
                 (start + position - 1) / 2, 1.0, UNITS[factor], ha="center", va="bottom",
                 fontsize=9, transform=ax.get_xaxis_transform(),
