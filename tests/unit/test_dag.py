@@ -213,3 +213,9 @@ def test_records_are_inputs_of_a_report_but_not_of_a_smoke_run(tmp_path, monkeyp
     assert found == ["arrays.npz", "record.json", "withdrawn.json"]
     assert [one["scale"] for one in json.loads(dag.kept_json(CONFIG))] == ["default", "paper"]
     assert dag.record_files(at("smoke")) == [] and dag.kept_json(at("smoke")) == "[]"
+
+
+def test_the_judge_wants_the_results_that_the_grid_makes():
+    config = grid_config()
+    as_params = json.loads(dag.canonical_json(dag.at_scale(config)))  # how a rule passes it on
+    assert dag.wanted(as_params) == dag.wanted(config)
