@@ -71,9 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("source", nargs="?", help="id of a source, as poisson_mlp")
     one.add_argument("experiment", nargs="?", help="name of an experiment, as train")
     scaled.append(one)
-    one = command(
-        "check", _check, "check config, ledgers, records and every result"
-    )
+    one = command("check", _check, "check config, ledgers, records and every result")
     scaled.append(one)
     one = command("claims", _claims, "list every claim with its verdict, if it has one")
     one.add_argument("--source", help="only the claims of this source")

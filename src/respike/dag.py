@@ -76,13 +76,9 @@ def experiments(config: dict, source: str) -> dict[str, Experiment]:
         protocol = next((p for n in names if (p := entries[n].get("protocol"))), "as_documented")
         variants = {entry: settings}
         if "grid" in body or "cells" in body:
-            cells = [
-                *body.get("cells", {}).get(scale, []),
-                *product(body.get("grid", {}).get(scale, {})),
-            ]
             variants = {
                 name: {**settings, "cells": part}
-                for name, part in jobs_of_cells(entry, cells, body["cells_per_job"])
+                for name, part in jobs_of_cells(entry, cells_at(body, scale), body["cells_per_job"])
             }
         for key, values in body.get("vary", {}).items():  # one axis at most
             variants = {
@@ -96,6 +92,14 @@ def experiments(config: dict, source: str) -> dict[str, Experiment]:
                 source, name, entry, names[-1], scale, protocol, own, list(seeds)
             )
     return found
+
+
+def cells_at(body: dict, scale: str) -> list[str]:
+    """Return the cells of an entry at a scale: those listed, then those of its grid."""
+    return [
+        *body.get("cells", {}).get(scale, []),
+        *product(body.get("grid", {}).get(scale, {})),
+    ]
 
 
 def product(axes: dict[str, list]) -> list[str]:
@@ -225,10 +229,10 @@ def at_scale(config: dict) -> dict:
                 setting: {scale: values[scale]} if scale in values else {}
                 for setting, values in body["vary"].items()
             }
-        for key in ("grid", "cells"):
-            if key in body:
-                kept[key] = {scale: body[key][scale]} if scale in body[key] else {}
-                kept["cells_per_job"] = body["cells_per_job"]
+        if "grid" in body or "cells" in body:
+            # As a list: JSON with sorted keys would lose the order of the axes, which names jobs.
+            kept["cells"] = {scale: cells_at(body, scale)}
+            kept["cells_per_job"] = body["cells_per_job"]
         return kept
 
     return {
