@@ -236,7 +236,8 @@ def choices(runs: Runs) -> plt.Figure:
             rows.append((f"{said}{name.removeprefix(prefix)}", group))
     if runs["printed_derivative"]:
         rows.append(("derivative as printed (1/pi)", runs["printed_derivative"]))
-    epoch = min((len(run.series("val_accuracy")) for _, group in rows for run in group), default=1)
+    drawn = [*runs["final_val"], *(run for _, group in rows for run in group)]
+    epoch = min(len(run.series("val_accuracy")) for run in drawn)
     base = np.array([run.series("val_accuracy")[epoch - 1] for run in runs["final_val"]])
     found = [
         (name, np.array([run.series("val_accuracy")[epoch - 1] for run in group]))
