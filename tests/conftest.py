@@ -149,7 +149,7 @@ class Tree:
         """Run a command in the copy; its exit status must be `status`."""
         done = subprocess.run(
             [str(part) for part in command],
-            cwd=self.root, env=self.env, capture_output=True, text=True, timeout=600,
+            cwd=self.root, env=self.env, capture_output=True, text=True, timeout=900,
         )  # fmt: skip
         assert done.returncode == status, (
             f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
