@@ -80,7 +80,7 @@ def nmnist_archive(request, mnist_folder, tmp_path_factory):
         pass
     from respike.data import emulate, emulator, mnist
 
-    data, n = mnist.load(mnist_folder), len(emulator.fitted_images()) + 40
+    data, n = mnist.load(mnist_folder), len(emulator.fitted_images()) + 200
     folder = tmp_path_factory.mktemp("nmnist")
     emulate.write_recordings(data.train_images, data.train_labels, np.arange(n), folder, seed=99)
     return Path(shutil.make_archive(str(folder / "nmnist"), "zip", folder, "NMNIST/Train"))

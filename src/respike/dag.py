@@ -184,11 +184,14 @@ def official_recordings(config: dict) -> str:
 def given_recordings(config: dict) -> list[str]:
     """Return the manifest that the recordings in use are taken from; none if they are emulated.
 
-    With `auto` the official ones are tried, but not for a smoke run: 1.1 GB to download.
+    With `auto` the official ones are tried, but not for a smoke run (1.1 GB to download): that
+    takes a sample of real ones where there is one.
     """
     wanted, real = config["data"]["nmnist"], real_recordings(config)
     if wanted == "official" or (wanted == "auto" and config["scale"] != "smoke"):
         return [official_recordings(config)]
+    if wanted == "auto" and real:
+        return [real]
     if wanted == "local":
         if real is None:
             raise UnknownName(
@@ -197,15 +200,6 @@ def given_recordings(config: dict) -> list[str]:
             )
         return [real]
     return []
-
-
-def training_recordings(config: dict) -> str:
-    """Return the manifest of the recordings that the grid trains on.
-
-    Those in use; in a smoke run real ones where a sample is given.
-    """
-    real = real_recordings(config) if config["scale"] == "smoke" else None
-    return real or f"{config['data']['folder']}/nmnist_{config['scale']}/manifest.json"
 
 
 def at_scale(config: dict) -> dict:

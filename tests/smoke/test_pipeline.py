@@ -45,7 +45,6 @@ def results(tree):
 
 
 KINDS = {  # of N-MNIST, where it is not the real sample; of all other sources it is official
-    "describe": "emulated",
     "surrogate": "official",  # MNIST, of which it uses nothing
     "describe_real": "local",
     "fidelity": "local and emulated",
@@ -78,7 +77,7 @@ def test_the_report_labels_what_rests_on_emulated_or_local_recordings(smoke_tree
     assert labelled == {
         name for name, claim in verdicts.items() if name.startswith("nmnist_") and claim["measured"]
     }
-    assert "emulated recordings" in rows["nmnist_grid.duration_in_use"]
+    assert "emulated recordings" in rows["nmnist_emulator.events_mean"]
     assert "real recordings from a local archive" in rows["nmnist_grid.duration"]
 
 

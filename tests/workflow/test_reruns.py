@@ -89,11 +89,11 @@ def add(line):
 LIF, LOCAL = "src/respike/lif.py", "src/respike/local_learning.py"
 DRAW, FIGURES = "src/respike/figures/draw.py", "src/respike/figures/poisson_mlp.py"
 RULES, CLAIMS = "workflow/rules/snn_mnist.smk", "workflow/claims/snn_mnist.yaml"
-NMNIST = ("nmnist_grid/describe*", "nmnist_emulator/*")  # what reads or makes emulated recordings
+NMNIST = ("nmnist_grid/describe*", "nmnist_emulator/*")  # what reads recordings or emulates them
 TABLES = ("nmnist_grid/table_*",)
-GRID = ("nmnist_grid/*",)  # trained on the real sample in a smoke run
+GRID = ("nmnist_grid/*",)
 NOT_GRID = ("nmnist_grid/describe*", "nmnist_grid/surrogate")
-RECORDINGS = {"data/nmnist_smoke/manifest.json"}  # emulated
+RECORDINGS = {"data/nmnist_smoke/manifest.json"}  # the real sample, as a table
 EMULATOR = "src/respike/data/emulator.json"
 USE_NUMBA = (
     "poisson_mlp/*",
@@ -243,18 +243,18 @@ CASES = {
     "fitted parameters of the emulator": (
         EMULATOR,
         lambda text: re.sub(r'"refractory": [\d.]+', '"refractory": 3.5', text),
-        lambda o: o.after(o.runs(*NMNIST)) | RECORDINGS,
+        lambda o: o.after(o.runs(*NMNIST, *GRID, but=("*/surrogate",))) | RECORDINGS,
     ),
     "GPU code of the emulator": (
         "src/respike/data/emulator_gpu.py",
         add("EXTRA = 1"),
-        lambda o: o.after(o.runs(*NMNIST)) | RECORDINGS,
+        lambda o: o.after(o.runs(*NMNIST, *GRID, but=("*/surrogate",))) | RECORDINGS,
     ),
     # Configuration.
     "number of emulated recordings": (
         "config.yaml",
         replace(("smoke: [300, 100]", "smoke: [320, 100]")),
-        lambda o: o.after(o.runs("nmnist_grid/describe")) | RECORDINGS,
+        lambda o: o.after(o.runs(*GRID, but=("*/describe_real", "*/surrogate"))) | RECORDINGS,
     ),
     "a beta added to a search": (
         "config.yaml",
@@ -320,7 +320,9 @@ CASES = {
         "requirements.lock",
         lambda text: re.sub(r"(?m)^scipy==\S+", "scipy==99.0", text),
         lambda o: (
-            o.after(o.runs(*NMNIST, *TABLES) | o.runs("stdp_tables/*", but=ANNS)) | RECORDINGS
+            o.after(
+                o.runs(*NMNIST, *GRID, but=("*/surrogate",)) | o.runs("stdp_tables/*", but=ANNS)
+            ) | RECORDINGS
         ),
     ),
     "pin of jinja2": (

@@ -62,7 +62,7 @@ use rule nmnist_grid_describe as nmnist_grid_surrogate with:
 use rule nmnist_grid_describe as nmnist_grid_final with:
     # The final model and its variations, one seed.
     input:
-        data=dag.training_recordings(config),
+        data=rules.nmnist_recordings.output.manifest,
     wildcard_constraints:
         experiment=dag.pattern(config, "nmnist_grid", "final"),
     priority: 12
