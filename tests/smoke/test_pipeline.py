@@ -75,7 +75,9 @@ def test_the_report_labels_what_rests_on_emulated_or_local_recordings(smoke_tree
     assert rows.keys() == verdicts.keys()
     labelled = {name for name, row in rows.items() if '<span class="data">' in row}
     assert labelled == {
-        name for name, claim in verdicts.items() if name.startswith("nmnist_") and claim["measured"]
+        name
+        for name, claim in verdicts.items()
+        if name.startswith("nmnist_") and claim["measured"] and claim["data"] != ["official"]
     }
     assert "emulated recordings" in rows["nmnist_emulator.events_mean"]
     assert "real recordings from a local archive" in rows["nmnist_grid.duration"]
@@ -132,7 +134,8 @@ def test_figures_show_something(smoke_tree, books):
     made = {file.stem: file for file in (smoke_tree / "results/smoke/figures").glob("*.png")}
     at_other_scales = {"poisson_mlp_choices"} - made.keys()  # has no runs of its own at smoke
     wanted = {figure["id"] for book in books for figure in book.figures}
-    assert made.keys() == wanted - at_other_scales
+    of_all_sources = {"networks_time", "networks_operations"}
+    assert made.keys() == (wanted - at_other_scales) | of_all_sources
     for name, file in made.items():
         picture = matplotlib.image.imread(file)[..., :3]
         assert min(picture.shape[:2]) > 250, name
@@ -145,12 +148,12 @@ def test_figures_show_something(smoke_tree, books):
 @pytest.mark.parametrize("experiment", ["poisson_mlp/optimum", "snn_mnist/cure_steps"])
 def test_the_same_seed_gives_the_same_numbers_bit_for_bit(smoke_tree, tmp_path, experiment):
     source, name = experiment.split("/")
-    first = smoke_tree / "results/smoke" / experiment / "seed=1"
+    first = smoke_tree / "results/smoke" / experiment / "seed=0"
     was = json.loads((first / "metrics.json").read_text())
     smoke_tree.run(
         "python", "-m", was["module"], "--data", "data/mnist/manifest.json",
         "--settings", json.dumps(was["settings"]), "--source", source, "--experiment", name,
-        "--scale", "smoke", "--seed", 1, "--device", "cpu",
+        "--scale", "smoke", "--seed", 0, "--device", "cpu",
         "--metrics", tmp_path / "metrics.json", "--arrays", tmp_path / "arrays.npz",
     )  # fmt: skip
     now = json.loads((tmp_path / "metrics.json").read_text())
@@ -167,7 +170,7 @@ def without_times(numbers):
 
 
 def test_another_seed_gives_other_numbers(smoke_tree):
-    for experiment in ("poisson_mlp/optimum", "snn_mnist/cure_steps"):
+    for experiment in ("poisson_mlp/train", "snn_mnist/train"):
         pair = [
             without_times(json.loads((smoke_tree / "results/smoke" / experiment / seed /
                                       "metrics.json").read_text())["metrics"])

@@ -23,7 +23,7 @@ rule judge:
         runtime="10m",
     params:
         scale=SCALE,
-        records=dag.RECORDS.as_posix(),
+        records=lambda wc: dag.RECORDS.as_posix(),
         config=dag.canonical_json(dag.at_scale(config)),
         # Of all experiments, also those whose data this machine lacks: their records are shown.
         kept=dag.kept_json(
@@ -152,7 +152,7 @@ rule report_from_records:
         runtime="30m",
     params:
         scale="default" if SCALE == "smoke" else SCALE,
-        records=dag.RECORDS.as_posix(),
+        records=lambda wc: dag.RECORDS.as_posix(),
         code=code_digest("respike.report.from_records"),
         figures=" ".join(
             code_digest(f"respike.figures.{name}")
