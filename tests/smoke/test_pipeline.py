@@ -79,7 +79,7 @@ def test_the_report_labels_what_rests_on_emulated_or_local_recordings(smoke_tree
         for name, claim in verdicts.items()
         if name.startswith("nmnist_") and claim["measured"] and claim["data"] != ["official"]
     }
-    assert "emulated recordings" in rows["nmnist_emulator.events_mean"]
+    assert "emulated and real recordings" in rows["nmnist_emulator.events_mean"]
     assert "real recordings from a local archive" in rows["nmnist_grid.duration"]
 
 
