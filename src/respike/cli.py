@@ -90,6 +90,11 @@ def _parser() -> argparse.ArgumentParser:
         scaled.append(one)
     one = command("report", _report, "say where the report is and count its verdicts")
     scaled.append(one)
+    one = command(
+        "status", _status, "tell what runs, how far it is, how long it takes, what failed"
+    )
+    one.add_argument("--watch", action="store_true", help="show it again every few seconds")
+    one.add_argument("--json", action="store_true", help="for programs")
     one = command("record", _record, "keep finished results as records in reports/records")
     one.add_argument("--source", help="only the results of this source")
     one.add_argument(
@@ -344,6 +349,22 @@ def _report(options: argparse.Namespace) -> int:
     print(", ".join(f"{count} {status}" for status, count in counts.most_common()))
     print(page.resolve())
     return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    from respike import config, status
+
+    def load(scale: str | None) -> dict:
+        return config.load("config.yaml", {"scale": scale} if scale else None)
+
+    if options.watch and not options.json and sys.stdout.isatty():
+        found = status.watch(load)
+    elif options.watch:
+        raise ValueError("--watch needs a terminal, and no --json; call it again instead")
+    else:
+        found = status.look(load)
+        print(json.dumps(found, indent=1) if options.json else status.shown(found))
+    return int(found is None or found["state"] in status.BAD or bool(found["failed"]))
 
 
 def _record(options: argparse.Namespace) -> int:

@@ -46,3 +46,15 @@ def _locked(stream) -> bool:
             time.sleep(0.1)
         else:
             return True
+
+
+def held(folder: Path | str = ".snakemake") -> bool:
+    """Return whether a run holds the lock of a folder now."""
+    try:
+        with open(Path(folder) / "respike.lock", encoding="utf-8") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False

@@ -122,6 +122,7 @@ HARMLESS = {
     "job.py": ("src/respike/job.py", add("EXTRA = 1")),
     "progress.py": ("src/respike/progress.py", add("EXTRA = 1")),
     "cli.py": ("src/respike/cli.py", add("EXTRA = 1")),
+    "status.py": ("src/respike/status.py", add("EXTRA = 1")),
     "a module that nothing imports": ("src/respike/new.py", add("EXTRA = 1")),
     "layout of fitted parameters": (EMULATOR, lambda text: text.replace("{\n", "{\n\n", 1)),
     "README": ("README.md", add("One more line.")),

@@ -2,6 +2,8 @@
 import os
 import sys
 
+from snakemake.logging import logger
+
 from respike import dag, run_lock
 from respike.config import load as load_config
 from respike.data.registry import content_digest
@@ -19,6 +21,9 @@ os.environ.setdefault(
 if workflow.is_main_process and not workflow.dryrun:
     if stale := run_lock.hold():
         print(f"{stale} locks of a run that was killed are removed", file=sys.stderr)
+    logger.info(
+        f"Scale: {config['scale']}"
+    )  # into the log of the run, for `respike status`
 
 SCALE = config["scale"]
 DATA = config["data"]["folder"]
