@@ -90,9 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         scaled.append(one)
     one = command("report", _report, "say where the report is and count its verdicts")
     scaled.append(one)
-    one = command(
-        "status", _status, "tell what runs, how far it is, how long it takes, what failed"
-    )
+    one = command("status", _status, "tell what runs, how far it is, the time left, what failed")
     one.add_argument("--watch", action="store_true", help="show it again every few seconds")
     one.add_argument("--json", action="store_true", help="for programs")
     one = command("record", _record, "keep finished results as records in reports/records")

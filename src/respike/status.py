@@ -146,7 +146,7 @@ def last_lines(path: Path | None, count: int) -> list[str]:
 
 
 class Times:
-    """How long jobs take: from the times of earlier runs, else from the jobs that this run ended."""
+    """How long jobs take: from the times of earlier runs, else from jobs that this run ended."""
 
     def __init__(self, run: Run, config: dict):
         self.wanted = dag.wanted(config)
