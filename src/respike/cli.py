@@ -29,10 +29,10 @@ Exit status: 0 all is well, 1 a check found something, 2 wrong use or unreadable
 def main(argv: list[str] | None = None) -> int:
     """Run one command; an expected error is one message on stderr and exit status 2."""
     argv = sys.argv[1:] if argv is None else argv
-    if argv[:1] == ["bench"]:  # its options are its own; argparse cannot pass on a leading one
-        from respike import bench
+    if argv[:1] in (["bench"], ["scaling"]):  # their options are their own; argparse cannot pass
+        from respike import bench, scaling  # on a leading one
 
-        return bench.main(argv[1:])
+        return {"bench": bench, "scaling": scaling}[argv[0]].main(argv[1:])
     parser = _parser()
     options = parser.parse_args(argv)
     if options.command is None:
@@ -194,6 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--data", type=Path, default=Path("data/mnist"), help="default data/mnist")
     one.set_defaults(scale="paper")
     command("bench", None, "time our code beside its peers: reports/benchmarks.csv")
+    command("scaling", None, "measure cost against size: reports/scaling.csv")
     return parser
 
 

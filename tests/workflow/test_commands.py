@@ -9,7 +9,7 @@ pytestmark = pytest.mark.smoke
 
 def test_help_names_every_command(smoke_tree):
     shown = smoke_tree.run("respike", "--help").stdout
-    names = ("config", "check", "claims", "report", "digest", "fetch", "bench", "status")
+    names = ("config", "check", "claims", "report", "digest", "fetch", "bench", "scaling", "status")
     for name in (*names, "verdict", "why", "remake", "record"):
         assert re.search(rf"^ +{name} ", shown, re.M), name
 
