@@ -7,7 +7,9 @@ slows down slows all of them. Time is CPU time on one core, as the experiment it
 training or of a pass, without imports, compilation and tests.
 
 The exponent is the slope of log time against log size over the medians of the sizes, with a 95 %
-interval from Student's t (sizes - 2 degrees of freedom): it holds noise and curvature.
+interval from Student's t (sizes - 2 degrees of freedom): it holds noise and curvature. A cost with
+a part that does not grow has too small an exponent and goes on too flat; a straight line through
+the two largest sizes goes on right then. The table holds both.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ CASES = provenance.ROOT / "benchmarks" / "scaling.yaml"
 TIMES = 10  # how much larger the study is whose cost is extrapolated
 COLUMNS = (
     "case", "axis", "unit", "sizes", "cpu_s", "exponent", "exponent_half", "cpu_s_ten_times",
-    "ten_times_low", "ten_times_high", "peak_mb", "rounds", "settings", "machine", "commit", "date",
+    "ten_times_low", "ten_times_high", "ten_times_straight", "peak_mb", "rounds", "settings",
+    "machine", "commit", "date",
 )  # fmt: skip
 
 
@@ -66,12 +69,14 @@ def fit(sizes: list[float], seconds: list[float]) -> tuple[float, float]:
 def row(case: dict, rounds: list[list[float]], sizes: list[float], peaks: list[float]) -> dict:
     """Return one line of the table.
 
-    `rounds` are CPU seconds (rounds, sizes); the cost of a ten times larger study goes on from the
-    largest size with the exponent, and with both ends of its interval.
+    `rounds` are CPU seconds (rounds, sizes). The cost of a ten times larger study goes on from the
+    largest size with the exponent and both ends of its interval, and along a straight line.
     """
     seconds = [statistics.median(column) for column in zip(*rounds, strict=True)]
     exponent, half = fit(sizes, seconds)
     ten = [seconds[-1] * TIMES**power for power in (exponent, exponent - half, exponent + half)]
+    rise = (seconds[-1] - seconds[-2]) / (sizes[-1] - sizes[-2])
+    ten.append(seconds[-1] + rise * (TIMES - 1) * sizes[-1])
 
     def text(values) -> str:
         return " ".join(f"{value:.4g}" if isinstance(value, float) else str(value)
@@ -83,8 +88,10 @@ def row(case: dict, rounds: list[list[float]], sizes: list[float], peaks: list[f
         "cpu_s": text(seconds),
         "exponent": f"{exponent:.3f}",
         "exponent_half": f"{half:.3f}",
-        **dict(zip(("cpu_s_ten_times", "ten_times_low", "ten_times_high"),
-                   (f"{value:.4g}" for value in ten), strict=True)),
+        **dict(zip(
+            ("cpu_s_ten_times", "ten_times_low", "ten_times_high", "ten_times_straight"),
+            (f"{value:.4g}" for value in ten), strict=True,
+        )),
         "peak_mb": text(peaks),
         "rounds": len(rounds),
         "settings": json.dumps(case.get("settings", {})),

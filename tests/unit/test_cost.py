@@ -32,7 +32,9 @@ def test_a_benchmark_is_shown_with_its_spread_and_its_place():
                                                     ratio_high="0.6")])  # fmt: skip
     (group,) = found["groups"]
     first, second = group["rows"]
-    assert first["ours"] == "2.5 ms per batch" and first["commit"] == "0123456789"
+    assert (first["ours"], first["unit"]) == ("2.5", "ms per batch") and first[
+        "commit"
+    ] == "0123456789"
     assert first["ratio"] == "10\u00a0× (9.5 to 120)"
     low, middle, high = first["bar"]
     assert found["one"] < low < middle < high and second["bar"][1] < found["one"]
@@ -61,7 +63,7 @@ def test_the_scaling_table_names_what_is_extrapolated():
     found = cost.scaling(scaling_rows())
     (row,) = found["rows"]
     assert row["points"] == [("100", "1 s"), ("200", "2 s"), ("400", "4 s")]
-    assert row["exponent"].startswith("1") and row["ten"] == "40 s"
+    assert row["exponent"].startswith("1") and row["ten"] == row["straight"] == "40 s"
     assert row["ten_size"] == "4,000 images" and row["peak"] == "90 to 120 MB"
     assert found["rounds"] == 2 and found["machine"] == ["a machine"]
 
@@ -82,7 +84,8 @@ def test_lines_are_straight_in_the_plot_and_labels_apart():
 @pytest.mark.parametrize(
     ("low", "high", "found"),
     [
-        (100, 400, [100, 200]),
+        (100, 400, [100, 200, 300, 400]),
+        (3.7, 7.8, [4, 5, 6, 7]),
         (1000, 16000, [1000, 2000, 5000, 10000]),
         (0.1, 30, [0.1, 1, 10]),
         (0.1, 10, [0.1, 0.3, 1, 3, 10]),

@@ -30,6 +30,9 @@ def test_ten_times_goes_on_from_the_largest_size():
     found = scaling.row(CASE, [[1.0, 2.0, 4.0], [1.0, 2.0, 4.0]], [10, 20, 40], [50, 60, 70])
     assert found["exponent"] == "1.000" and found["cpu_s"] == "1 2 4" and found["rounds"] == 2
     assert found["cpu_s_ten_times"] == found["ten_times_low"] == found["ten_times_high"] == "40"
+    assert found["ten_times_straight"] == "40"
+    part = scaling.row(CASE, [[11.0, 12.0, 14.0]], [10, 20, 40], [50, 60, 70])  # 10 do not grow
+    assert part["ten_times_straight"] == "50" and float(part["cpu_s_ten_times"]) < 30
     assert found["sizes"] == "10 20 40" and found["peak_mb"] == "50 60 70"
     assert json.loads(found["settings"]) == {"n": 1}
 

@@ -10,7 +10,7 @@ import math
 from respike.report import show
 
 WIDTH = 220  # of the bar of ratios, in user units of the SVG
-PANEL = {"width": 440, "height": 250, "left": 44, "right": 282, "top": 14, "bottom": 214}
+PANEL = {"width": 466, "height": 250, "left": 44, "right": 282, "top": 14, "bottom": 214}
 LABEL_PX = 12  # least distance of two labels at the end of lines
 KINDS = {  # unit of the size -> panel
     "images": "images or recordings",
@@ -54,9 +54,11 @@ def benchmarks(rows: list[dict]) -> dict | None:
         spread = f" ({_times(quarter)} to {_times(three)})" if quarter and three else ""
         groups.setdefault(row.get("source") or "", []).append(
             {
-                **{key: row.get(key) or "" for key in ("case", "device", "threads", "note")},
-                "ours": _time(row, "ours"),
-                "peer": _time(row, "peer"),
+                **{
+                    key: row.get(key) or "" for key in ("case", "device", "threads", "unit", "note")
+                },
+                "ours": row.get("ours") or show.DASH,
+                "peer": row.get("peer") or show.DASH,
                 "ratio": f"{_times(ratio)}\u00a0\N{MULTIPLICATION SIGN}{spread}" if ratio else "",
                 "floor": _number(row.get("distance_to_floor")),
                 "bar": ratio and (at(quarter or ratio), at(ratio), at(three or ratio)),
@@ -77,10 +79,6 @@ def benchmarks(rows: list[dict]) -> dict | None:
 
 def _times(ratio: float) -> str:
     return f"{ratio:.3g}" if ratio < 100 else f"{ratio:.0f}"
-
-
-def _time(row: dict, key: str) -> str:
-    return f"{row[key]} {row.get('unit') or ''}".strip() if row.get(key) else show.DASH
 
 
 def _different(rows: list[dict], key: str) -> list[str]:
@@ -116,6 +114,7 @@ def scaling(rows: list[dict]) -> dict | None:
             "ten_range": " to ".join(
                 show.duration(float(row[key])) for key in ("ten_times_low", "ten_times_high")
             ),
+            "straight": show.duration(float(row["ten_times_straight"])),
             "sort_ten": row["cpu_s_ten_times"],
             "peak": f"{row['peaks'][0]:.0f} to {row['peaks'][-1]:.0f} MB",
             "sort_peak": row["peaks"][-1],
@@ -123,11 +122,12 @@ def scaling(rows: list[dict]) -> dict | None:
         }
         for row in read
     ]
+    names = list(dict.fromkeys(row["case"] for row in rows))  # each keeps its colour
     kinds = dict.fromkeys(KINDS.get(row["unit"], row["unit"]) for row in read)
     return {
         "rows": lines,
         "panels": [
-            panel(kind, [row for row in read if KINDS.get(row["unit"], row["unit"]) == kind])
+            panel(kind, [row for row in read if KINDS.get(row["unit"], row["unit"]) == kind], names)
             for kind in kinds
         ],
         "rounds": max(int(row["rounds"]) for row in rows),
@@ -135,8 +135,11 @@ def scaling(rows: list[dict]) -> dict | None:
     }
 
 
-def panel(title: str, rows: list[dict]) -> dict:
-    """Return a log-log plot: lines as points of the SVG, labels at their ends, ticks."""
+def panel(title: str, rows: list[dict], names: list[str]) -> dict:
+    """Return a log-log plot: lines as points of the SVG, labels at their ends, ticks.
+
+    The place of a case in `names` is the number of its colour.
+    """
     p = PANEL
     every_x = [size for row in rows for size in row["sizes"]]
     every_y = [second for row in rows for second in row["seconds"]]
@@ -145,13 +148,13 @@ def panel(title: str, rows: list[dict]) -> dict:
     lines = [
         {
             "name": row["case"],
-            "number": number,
+            "number": names.index(row["case"]),
             "points": [
                 (x(size), y(second))
                 for size, second in zip(row["sizes"], row["seconds"], strict=True)
             ],
         }
-        for number, row in enumerate(rows)
+        for row in rows
     ]
     least = p["top"] + 4.0
     for line in sorted(lines, key=lambda line: line["points"][-1][1]):  # from the top down
@@ -171,7 +174,7 @@ def panel(title: str, rows: list[dict]) -> dict:
 def ticks(low: float, high: float) -> list[float]:
     """Return round numbers from low to high for a logarithmic axis, at most about five."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for steps in ((1, 2, 5), (1, 3), (1,)):
+    for steps in (range(1, 10), (1, 2, 5), (1, 3), (1,)):
         found = [round(s * 10.0**k, 9) for k in decades for s in steps]
         found = [value for value in found if low * 0.999 <= value <= high * 1.001]
         if len(found) <= 5:
