@@ -353,8 +353,8 @@ def _report(options: argparse.Namespace) -> int:
 def _status(options: argparse.Namespace) -> int:
     from respike import config, status
 
-    def load(scale: str | None) -> dict:
-        return config.load("config.yaml", {"scale": scale} if scale else None)
+    def load(scale: str) -> dict:
+        return config.load("config.yaml", {"scale": scale})
 
     if options.watch and not options.json and sys.stdout.isatty():
         found = status.watch(load)

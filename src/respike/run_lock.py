@@ -48,6 +48,11 @@ def _locked(stream) -> bool:
             return True
 
 
+def holds() -> bool:
+    """Return whether this process holds a lock."""
+    return bool(_held)
+
+
 def held(folder: Path | str = ".snakemake") -> bool:
     """Return whether a run holds the lock of a folder now."""
     try:

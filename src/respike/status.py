@@ -9,6 +9,7 @@ changes a number.
 from __future__ import annotations
 
 import csv
+import os
 import re
 import statistics
 import time
@@ -56,7 +57,7 @@ class Run:
 
     log: Path
     scale: str = ""
-    cores: int = 1
+    cores: int = 1  # that share the jobs
     planned: dict[str, int] = field(default_factory=dict)  # rule -> jobs
     jobs: dict[int, Job] = field(default_factory=dict)
     over: bool = False  # it wrote its last lines
@@ -99,8 +100,10 @@ def read_log(path: Path) -> Run:
             job.log = Path(found[1])
         elif found := re.match(r"Scale: (\w+)", line):
             run.scale = found[1]
-        elif found := re.match(r"Provided cores: (\d+)", line):
-            run.cores = int(found[1])
+        elif found := re.match(r"Provided (cores|remote nodes): (\d+)", line):
+            # More jobs than there are cores end no sooner; the nodes of a cluster are its own.
+            here = len(os.sched_getaffinity(0))
+            run.cores = min(int(found[2]), here) if found[1] == "cores" else int(found[2])
         elif line.startswith(("Complete log(s):", "Nothing to be done")):
             run.over = True
         when = None
@@ -111,17 +114,24 @@ def read_log(path: Path) -> Run:
     return run
 
 
-def newest(folder: Path = LOGS) -> Run | None:
-    """Return the newest run; calls that only looked (--summary, --unlock) do not count."""
+def newest(alive: bool, folder: Path = LOGS) -> Run | None:
+    """Return the newest run; `alive` says that one holds the lock now.
+
+    A call that held the lock has written its scale. One that was refused it does not count, nor,
+    when nothing runs, one that only looked (--summary).
+    """
     for path in sorted(folder.glob("*.snakemake.log"), reverse=True):
         run = read_log(path)
-        if run.planned or run.over:
+        if run.scale and (alive or run.planned or run.over):
             return run
     return None
 
 
 def log_of(job: Job, scale: str) -> Path | None:
-    """Return the log of a job: named in the error, or by the convention of the rules."""
+    """Return the log of a job: named in the error, or by the convention of the rules.
+
+    None where there is none, or only that of an earlier run.
+    """
     if job.log:
         return job.log
     if found := re.match(r"figure (\w+)$", job.message):
@@ -131,7 +141,8 @@ def log_of(job: Job, scale: str) -> Path | None:
         path = Path("logs", "results", scale, source, experiment, f"seed={seed}.log")
     else:
         return None
-    return path if path.exists() else None
+    whole_s = job.started.timestamp() - 1  # Snakemake's times have no fractions
+    return path if path.exists() and path.stat().st_mtime >= whole_s else None
 
 
 def last_lines(path: Path | None, count: int) -> list[str]:
@@ -212,11 +223,10 @@ def estimate(run: Run, config: dict, now: datetime) -> dict:
             expected = times.of_experiment(*job.run[:2]) or mean
             said = re.search(r"(\d+) s left", "".join(last_lines(log_of(job, run.scale), 1)))
             spent = (now - job.started).total_seconds()
-            rests_on["none" if expected is None and not said else kind] += 1
-            if expected is not None:
-                spans.append(max(expected - spent, 0.0))
-            elif said:
-                spans.append(float(said[1]))
+            # What a job says covers its present stage only: it is the least that is left.
+            rest = max((expected or 0.0) - spent, float(said[1]) if said else 0.0, 0.0)
+            rests_on[kind if expected else "this" if said else "none"] += 1
+            spans.append(rest)
     known = rests_on["earlier"] + rests_on["this"]
     seconds = max(sum(spans) / run.cores, max(spans, default=0.0)) if known or not spans else None
     return {"seconds": seconds, "rests_on": rests_on, "unknown": unknown}
@@ -225,15 +235,17 @@ def estimate(run: Run, config: dict, now: datetime) -> dict:
 def look(load_config, now: datetime | None = None) -> dict | None:
     """Return the state of the newest run in this folder as plain data; None if there is no run.
 
-    `load_config(scale)` returns the configuration at a scale, None meaning that of config.yaml.
+    `load_config(scale)` returns the configuration at a scale.
     """
     now = now or datetime.now()
-    alive = run_lock.held()
-    run = newest()
-    if run is None or (alive and run.over):  # its own log has nothing to tell yet
-        return {"state": "starting", "running": [], "failed": []} if alive else None
-    config = load_config(run.scale or None)
-    run.scale = config["scale"]
+    held = run_lock.held()
+    run = newest(held)
+    if run is None:
+        return None
+    alive = held and not run.over
+    if alive and not run.planned:
+        return {"state": "starting", "running": [], "failed": []}
+    config = load_config(run.scale)
     total = sum(run.planned.values())
     done, failed = len(run.of(ended=True)), run.of(ended=True, failed=True)
     if alive:
@@ -332,8 +344,8 @@ def _estimate_text(found: dict, cores: int) -> str:
     if found["seconds"] is None:
         return "time left: not known yet, no job of these rules has ended here"
     rests = [
-        f"the times of {text} for {found['rests_on'][key]} jobs"
-        for key, text in (("earlier", "earlier runs"), ("this", "jobs that this run has ended"))
+        f"{text} for {found['rests_on'][key]} jobs"
+        for key, text in (("earlier", "the times of earlier runs"), ("this", "this run's own"))
         if found["rests_on"][key]
     ]
     least = "at least " if found["unknown"] else "about "

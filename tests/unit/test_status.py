@@ -23,7 +23,8 @@ from respike import run_lock
 
 if workflow.is_main_process and not workflow.dryrun:
     run_lock.hold()
-    logger.info("Scale: smoke")
+    if run_lock.holds():
+        logger.info("Scale: smoke")
 
 PLACE = "results/smoke/toy/{experiment}/seed={seed}"
 
@@ -86,7 +87,7 @@ def workflow(tmp_path, monkeypatch):
 
 
 def look():
-    return status.look(lambda scale: {**CONFIG, "scale": scale or CONFIG["scale"]})
+    return status.look(lambda scale: {**CONFIG, "scale": scale})
 
 
 def wait_for(condition, seconds=60):
@@ -114,7 +115,12 @@ def test_a_run_from_its_start_to_a_kill_and_on_to_the_end(workflow):
         shown = status.shown(found)
         assert "0 of 4 jobs done (0 %), 1 running, 3 waiting" in shown
         assert f"  {job['job']}, for " in shown and "    epoch 1/3, 7 s left" in shown
-        assert "time left: not known yet" in shown  # nothing has ended here
+        # The job itself says 7 s; nothing is known of the others.
+        assert found["estimate"]["unknown"] and "time left: at least 7 s on 1 core" in shown
+        assert workflow.run() == 1  # a second call is refused, and is not the run
+        assert look()["running"][0]["job"] == job["job"]
+        workflow.run("--summary")
+        assert look()["state"] == "running"
         late = status.look(lambda _: {**CONFIG, "scale": "smoke"}, datetime.fromtimestamp(2e9))
         assert "(said " in status.shown(late)
     finally:
@@ -166,14 +172,15 @@ def test_the_estimate_rests_on_earlier_times_or_on_jobs_that_ended(workflow):
         found = wait_for(lambda: (f := look()) and f["state"] == "running" and f["running"] and f)
         guess = found["estimate"]
         assert guess["rests_on"]["earlier"] == 3 and guess["unknown"] == []
-        assert 1.5 < guess["seconds"] < 8  # two wait at about a second each, and one runs
+        # Two wait at about a second each, and the one that runs says 7 s.
+        assert 8.5 < guess["seconds"] < 30
         assert "earlier runs for 3 jobs" in status.shown(found)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     for file in workflow.folder.glob("logs/results/smoke/toy/*/*.tsv"):
         file.unlink()
-    run = status.newest()
+    run = status.newest(alive=False)
     first = next(iter(run.jobs.values()))
     first.end("toy_train", datetime.fromtimestamp(first.started.timestamp() + 5))
     guess = status.estimate(run, {**CONFIG, "scale": "smoke"}, datetime.now())

@@ -21,9 +21,9 @@ os.environ.setdefault(
 if workflow.is_main_process and not workflow.dryrun:
     if stale := run_lock.hold():
         print(f"{stale} locks of a run that was killed are removed", file=sys.stderr)
-    logger.info(
-        f"Scale: {config['scale']}"
-    )  # into the log of the run, for `respike status`
+    if run_lock.holds():
+        # `respike status` reads it in the log.
+        logger.info(f"Scale: {config['scale']}")
 
 SCALE = config["scale"]
 DATA = config["data"]["folder"]
