@@ -169,7 +169,7 @@ def test_the_estimate_rests_on_earlier_times_or_on_jobs_that_ended(workflow):
     workflow.job("sleep 60")
     process = workflow.start("--forceall")
     try:
-        found = wait_for(lambda: (f := look()) and f["state"] == "running" and f["running"] and f)
+        found = wait_for(lambda: (f := look()) and f["running"] and f["running"][0]["said"] and f)
         guess = found["estimate"]
         assert guess["rests_on"]["earlier"] == 3 and guess["unknown"] == []
         # Two wait at about a second each, and the one that runs says 7 s.
