@@ -157,7 +157,7 @@ def last_lines(path: Path | None, count: int) -> list[str]:
 
 
 class Times:
-    """How long jobs take: from the times of earlier runs, else from jobs that this run ended."""
+    """How long jobs take: from earlier times of the rule, else from jobs that this run ended."""
 
     def __init__(self, run: Run, config: dict):
         self.wanted = dag.wanted(config)
@@ -188,21 +188,26 @@ class Times:
                 return statistics.fmean(known), "earlier"
         if rule in self.ended:
             return statistics.fmean(self.ended[rule]), "this"
+        if self.ended:
+            return statistics.fmean(sum(self.ended.values(), [])), "other"
         return None, "none"
 
 
 def estimate(run: Run, config: dict, now: datetime) -> dict:
     """Return seconds to the end, None where nothing is known, and what they rest on.
 
-    The jobs that wait or run share the cores; the longest of them is the least that it takes. Jobs
-    of a rule with no time yet count nothing, and are named.
+    The jobs that wait or run share the cores; the longest of them is the least that it takes. A job
+    of a rule that never ran here is taken for an average one of this run; until one has ended it
+    counts nothing, and its rule is named.
     """
     times = Times(run, config)
     begun = {job.run for job in run.jobs.values()}
     start = min((job.started for job in run.jobs.values()), default=now).timestamp()
-    rests_on = {"earlier": 0, "this": 0, "none": 0}
+    rests_on = {"earlier": 0, "this": 0, "other": 0, "none": 0}
     unknown, spans = [], []
     for rule, count in run.planned.items():
+        if rule == "all":  # only gathers
+            continue
         own = {path: one for path, one in times.wanted.items() if one["rule"] == rule}
         names = {(one["source"], one["experiment"]) for one in own.values()}
         over = sum(job.rule == rule for job in run.jobs.values())
@@ -217,7 +222,7 @@ def estimate(run: Run, config: dict, now: datetime) -> dict:
         mean, kind = times.of_rule(rule, left)
         if waiting > 0:
             rests_on[kind] += waiting
-            unknown += [rule] * (kind == "none" and rule != "all")
+            unknown += [rule] if kind == "none" else []
             spans += [mean or 0.0] * waiting
         for job in busy:
             expected = times.of_experiment(*job.run[:2]) or mean
@@ -227,7 +232,7 @@ def estimate(run: Run, config: dict, now: datetime) -> dict:
             rest = max((expected or 0.0) - spent, float(said[1]) if said else 0.0, 0.0)
             rests_on[kind if expected else "this" if said else "none"] += 1
             spans.append(rest)
-    known = rests_on["earlier"] + rests_on["this"]
+    known = sum(rests_on.values()) - rests_on["none"]
     seconds = max(sum(spans) / run.cores, max(spans, default=0.0)) if known or not spans else None
     return {"seconds": seconds, "rests_on": rests_on, "unknown": unknown}
 
@@ -343,16 +348,20 @@ def shown(found: dict | None) -> str:
 def _estimate_text(found: dict, cores: int) -> str:
     if found["seconds"] is None:
         return "time left: not known yet, no job of these rules has ended here"
-    rests = [
-        f"{text} for {found['rests_on'][key]} jobs"
-        for key, text in (("earlier", "the times of earlier runs"), ("this", "this run's own"))
-        if found["rests_on"][key]
-    ]
+    texts = {
+        "earlier": "the times of the same rules for",
+        "this": "this run's own for",
+        "other": "the average job of this run, a rough guess, for",
+    }
+    counts = found["rests_on"]
+    rests = [f"{text} {counts[key]}" for key, text in texts.items() if counts[key]]
     least = "at least " if found["unknown"] else "about "
     text = f"time left: {least}{duration(round(found['seconds']))} on {cores} "
-    text += f"{'core' if cores == 1 else 'cores'}, by {' and '.join(rests) or 'no time'}"
+    text += f"{'core' if cores == 1 else 'cores'}; jobs: {', '.join(rests) or 'none'}"
     if found["unknown"]:
-        text += f"; no time yet of {', '.join(found['unknown'])}"
+        names = found["unknown"]
+        few = ", ".join(names) if len(names) <= 3 else f"{len(names)} rules"
+        text += f"; no time yet of {few}"
     return text
 
 
