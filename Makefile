@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup report test bench scaling lint lock clean
+.PHONY: help setup report test bench scaling lint lock clean reproduce
 
 CORES ?= all
 SCALE ?=
@@ -24,6 +24,9 @@ report: setup  ## run what is missing or stale, then write the comparison report
 test: setup  ## every test (those of the page need Chromium)
 	@bash workflow/browser.sh
 	@$(RUN) python -m pytest $(ARGS)
+
+reproduce: setup  ## run one claim again from nothing and compare: make reproduce CLAIM=poisson_mlp.accuracy
+	@$(RUN) respike reproduce $(CLAIM) $(if $(SCALE),--scale $(SCALE)) $(ARGS)
 
 bench: setup  ## time our code beside its peers: reports/benchmarks.csv
 	@$(RUN) respike bench

@@ -1,6 +1,7 @@
 """Data that tests of several folders share."""
 
 import contextlib
+import filecmp
 import hashlib
 import json
 import os
@@ -203,18 +204,21 @@ class Tree:
 def smoke_tree(tmp_path_factory, mnist_folder, nmnist_archive):
     """Return a copy of the project with a finished smoke run; tests leave it as they found it.
 
-    About a minute on two cores. It computes on the CPU everywhere, so that its numbers can be
-    compared with runs of a test.
+    Some minutes on two cores. It computes on the CPU everywhere, so that its numbers can be
+    compared with runs of a test. While you write a test, RESPIKE_SMOKE_TREE=FOLDER keeps the tree
+    for the next call, which then runs only what was edited since.
     """
-    tree = Tree(tmp_path_factory.mktemp("smoke") / "respike")
+    kept = os.environ.get("RESPIKE_SMOKE_TREE")
+    tree = Tree(Path(kept) if kept else tmp_path_factory.mktemp("smoke") / "respike")
     names = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     ).stdout.split("\0")  # fmt: skip
     for name in filter(None, names):
-        if (ROOT / name).is_file():
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, tree / name)
+        file = tree / name
+        if (ROOT / name).is_file() and not (file.exists() and filecmp.cmp(ROOT / name, file)):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, file)
     config = (tree / "config.yaml").read_text()
     places = {"mnist_folder": mnist_folder, "device": "cpu", "nmnist_real": nmnist_archive}
     for key, value in places.items():
@@ -223,7 +227,7 @@ def smoke_tree(tmp_path_factory, mnist_folder, nmnist_archive):
     (tree / "config.yaml").write_text(config)
     tree.git("init", "--quiet", "--initial-branch=main")
     tree.git("add", "--all")
-    tree.git("commit", "--quiet", "--message", "copy")
+    tree.git("commit", "--quiet", "--allow-empty", "--message", "copy")
     tree.snakemake()
     return tree
 

@@ -88,6 +88,11 @@ def _parser() -> argparse.ArgumentParser:
                 "--run", dest="at_once", action="store_true", help="run it, do not only show it"
             )
         scaled.append(one)
+    one = command("reproduce", _reproduce, "run a claim again from nothing and compare")
+    one.add_argument("claim", help="as poisson_mlp.accuracy; the part after the dot may do")
+    one.add_argument("--into", type=Path, help="scratch folder; default: build/reproduce/CLAIM")
+    one.add_argument("--cores", type=int, default=2, help="default: 2")
+    scaled.append(one)
     one = command("report", _report, "say where the report is and count its verdicts")
     scaled.append(one)
     one = command("status", _status, "tell what runs, how far it is, the time left, what failed")
@@ -326,6 +331,12 @@ def _remake(options: argparse.Namespace) -> int:
     import subprocess
 
     return subprocess.run(shlex.split(claim["remake"])).returncode
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    from respike import reproduce
+
+    return reproduce.main(options.claim, _load(options), options.into, options.cores)
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -6,10 +6,12 @@ Imports little (a dry run must be quick). The configuration is one that
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import itertools
 import json
+import os
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -347,6 +349,14 @@ def gpus(config: dict) -> int:
     profiles/default limits the sum to 1. Without a GPU the same jobs run side by side on cores.
     """
     return int(config["device"] != "cpu" and Path("/dev/nvidia0").exists())
+
+
+def memory_mb() -> int:
+    """Return the memory that jobs may share: 0.9 of the machine's, or of its container's."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with contextlib.suppress(OSError, ValueError):  # no such limit
+        memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return int(memory * 0.9 / 1e6)
 
 
 def canonical_json(value: Any) -> str:

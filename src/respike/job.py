@@ -6,9 +6,12 @@ Plumbing: nothing here changes a number, so it is part of no code digest.
 import argparse
 import dataclasses
 import datetime
+import fcntl
 import hashlib
 import json
+import os
 import sys
+import tempfile
 import time
 import types
 import typing
@@ -124,18 +127,45 @@ def _fits(value, kind) -> bool:
 
 
 def device_name(wanted: str) -> str:
-    """Return `cpu` or `cuda` for auto|cpu|cuda; raise SettingsError if there is no GPU."""
+    """Return `cpu` or `cuda` for auto|cpu|cuda; raise SettingsError if there is no GPU.
+
+    Of several GPUs one that no other job of this user has is made the current one.
+    """
     if wanted == "cpu":
         return "cpu"
     import torch
 
     if torch.cuda.is_available():
+        if (count := torch.cuda.device_count()) > 1:
+            torch.cuda.set_device(free_gpu(count))
         return "cuda"
     if wanted == "cuda":
         raise SettingsError(
             "device: cuda was asked for and torch finds no GPU; set `device: auto` in config.yaml"
         )
     return "cpu"
+
+
+_gpu_lock = None  # held until the process ends, however it ends
+
+
+def free_gpu(count: int, folder: Path | None = None) -> int:
+    """Return the number of a GPU that no other job holds, and hold it; the first if none is free.
+
+    Snakemake counts GPUs and names none: with `--resources gpu=2` two jobs would share the first.
+    """
+    global _gpu_lock
+    folder = folder or Path(tempfile.gettempdir())
+    for number in range(count):
+        stream = open(folder / f"respike-gpu-{os.getuid()}-{number}.lock", "w", encoding="utf-8")
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            stream.close()
+            continue
+        _gpu_lock = stream
+        return number
+    return 0
 
 
 def main(
@@ -192,7 +222,7 @@ def _run_and_write(
         raise SettingsError(str(error)) from None
     made_from = provenance.record(module_name)  # before the run: an edit during it must show
     started = datetime.datetime.now(datetime.UTC)
-    start = time.perf_counter()
+    start, started_cpu_s = time.perf_counter(), time.process_time()
     extra = {"device": device} if uses_device else {}
     if keeps_parts:
         made = {key: made_from[key] for key in ("module", "code", "pins")}
@@ -223,7 +253,8 @@ def _run_and_write(
         }
     )
     files.write_json(args.metrics, {**written, "seal": provenance.seal(written)})
-    print(f"{label}: done in {wall_s:.0f} s", file=sys.stderr)
+    # Imports, data and digests before the run: what many small jobs pay again and again.
+    print(f"{label}: done in {wall_s:.0f} s, start-up {started_cpu_s:.1f} CPU s", file=sys.stderr)
 
 
 def _device_label(device: str) -> str:

@@ -8,6 +8,8 @@ under Python 3.11 to 3.13. Only files are read; nothing is imported.
 from __future__ import annotations
 
 import ast
+import atexit
+import contextlib
 import functools
 import hashlib
 import json
@@ -19,6 +21,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from respike import normal_form as normal_form_module
+from respike.files import write_bytes
 from respike.normal_form import normal_form
 
 PACKAGE = "respike"
@@ -81,6 +85,43 @@ def _scan(file: Path) -> _Scan:
 
 @functools.cache
 def _scan_source(source: bytes, file: str) -> _Scan:
+    # Kept on disk too: every job asks again, and parsing the package takes most of a second.
+    key = hashlib.sha256(source).hexdigest()
+    known = _kept_scans()
+    if key not in known:
+        imports, digest = _parse(source, file)
+        known[key] = [sorted(imports), digest]
+    imports, digest = known[key]
+    return _Scan(frozenset(imports), digest)
+
+
+@functools.cache
+def _kept_scans() -> dict[str, list]:
+    """Return content of a file -> its scan, from earlier processes; what is added is kept at exit.
+
+    The name of the file carries the content of the scanner: another one begins anew. What cannot be
+    read or written is done without.
+    """
+    scanner = b"".join(Path(file).read_bytes() for file in (__file__, normal_form_module.__file__))
+    file = ROOT / ".cache" / "scans" / f"{hashlib.sha256(scanner).hexdigest()[:16]}.json"
+    try:
+        known = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        known = {}
+    if not isinstance(known, dict) or len(known) > 5000:  # versions of years: begin anew
+        known = {}
+    before = len(known)
+
+    def keep() -> None:
+        if len(known) > before:
+            with contextlib.suppress(OSError):
+                write_bytes(file, json.dumps(known).encode(), sync=False)
+
+    atexit.register(keep)
+    return known
+
+
+def _parse(source: bytes, file: str) -> _Scan:
     try:
         tree = ast.parse(source, filename=file)
     except SyntaxError as error:

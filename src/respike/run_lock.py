@@ -1,41 +1,80 @@
-"""Locks that a killed Snakemake left behind do not stop the next run.
+"""What a killed Snakemake leaves behind does not stop or disturb the next run.
 
-Snakemake marks a folder as in use by files under .snakemake/locks, which a kill -9 leaves there;
-they name no process, so Snakemake asks the user to remove them. Here every run holds a lock of the
-kernel as well, which ends with the process however it ends: whoever gets it knows that no other
-run lives, and that what lies under .snakemake/locks is stale. Plumbing: no number depends on it.
+Snakemake marks files as in use under .snakemake/locks, which a kill -9 leaves there; they name no
+process, so Snakemake asks the user to remove them. Its jobs live on, too, and would compute beside
+their own repetition. Here every run holds a shared lock of the kernel as well, which ends with the
+process however it ends: whoever gets it for himself knows that no other run lives, that what lies
+under .snakemake/locks is stale, and that processes which carry the mark of an earlier run are
+orphans. Plumbing: no number depends on it.
 """
 
+import contextlib
 import fcntl
+import os
+import secrets
+import signal
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-PATIENCE_S = 3.0  # a command that only looks may hold the lock for a moment
+PATIENCE_S = 1.0  # a run that is about to end, or another that is just clearing up
+MARK = "RESPIKE_RUN"  # in the environment of a run and of all its jobs on this machine
 _held = []  # open for as long as the process lives; children do not inherit it
 
 
-def hold(folder: Path | str = ".snakemake") -> int:
-    """Hold the lock of a folder until this process ends; return how many stale locks were removed.
+def hold(folder: Path | str = ".snakemake") -> str:
+    """Hold the lock of a folder until this process ends; clear up after runs that were killed.
 
-    Where another run holds it, nothing is removed: Snakemake itself then refuses to start.
+    Returns what the user should know, in words: what was cleared up, or that another run lives, in
+    which case nothing is touched; usually nothing.
     """
     folder = Path(folder)
     try:
         folder.mkdir(exist_ok=True)
-        stream = open(folder / "respike.lock", "w", encoding="utf-8")
+        stream = open(folder / "respike.lock", "a+", encoding="utf-8")
     except OSError:
-        return 0  # a read-only folder: Snakemake says so
-    if not _locked(stream):
-        stream.close()
-        return 0
+        return ""  # a read-only folder: Snakemake says so
     _held.append(stream)
-    stale = [file for file in folder.glob("locks/*.lock") if file.is_file()]
-    for file in stale:
-        file.unlink(missing_ok=True)
-    return len(stale)
+    alone = _alone(stream)
+    stream.seek(0)
+    marks = stream.read().split()
+    said = (
+        _clear_up(folder, marks)
+        if alone
+        else (
+            "another run is at work in this folder: this one goes on if the two make different "
+            "files. Snakemake's advice to unlock is for dead runs; this one lives"
+        )
+    )
+    mark = os.environ[MARK] = secrets.token_hex(8)
+    with contextlib.suppress(OSError):  # a full disk
+        if alone:
+            stream.truncate(0)
+        stream.write(f"{mark}\n")
+        stream.flush()
+    fcntl.flock(stream, fcntl.LOCK_SH)
+    return said
 
 
-def _locked(stream) -> bool:
+def mend_times(folders: Iterable[Path | str], now: float | None = None) -> str:
+    """Give files whose time lies in the future the present one; return what was done, in words.
+
+    Snakemake compares content before it believes a time, so this makes nothing stale.
+    """
+    now = time.time() if now is None else now
+    mended = 0
+    for folder in map(Path, folders):
+        for file in (folder, *folder.rglob("*")):
+            with contextlib.suppress(OSError):  # it is gone, or on a disk that cannot be written
+                if file.stat().st_mtime > now + 1:
+                    os.utime(file, (now, now))
+                    mended += 1
+    return f"the clock was set back: {mended} files had times to come, now they have today's" * (
+        mended > 0
+    )
+
+
+def _alone(stream) -> bool:
     until = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -48,16 +87,39 @@ def _locked(stream) -> bool:
             return True
 
 
-def holds() -> bool:
-    """Return whether this process holds a lock."""
-    return bool(_held)
+def _clear_up(folder: Path, marks: list[str]) -> str:
+    orphans = _end_jobs_of(marks)
+    stale = [file for file in folder.glob("locks/*.lock") if file.is_file()]
+    for file in stale:
+        file.unlink(missing_ok=True)
+    parts = [f"{len(stale)} locks removed"] if stale else []
+    parts += [f"{orphans} processes of its jobs ended"] if orphans else []
+    return f"an earlier run was killed: {', '.join(parts)}" if parts else ""
+
+
+def _end_jobs_of(marks: Iterable[str]) -> int:
+    """Kill the processes of this machine that carry one of the marks; return their number."""
+    wanted, ended = {f"{MARK}={mark}".encode() for mark in marks}, set()
+    while wanted and (found := set(_carrying(wanted)) - ended - {os.getpid()}):
+        for pid in found:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        ended |= found
+    return len(ended)
+
+
+def _carrying(wanted: set[bytes]) -> Iterator[int]:
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # it ended meanwhile, or belongs to somebody else
+            if not wanted.isdisjoint(file.read_bytes().split(b"\0")):
+                yield int(file.parent.name)
 
 
 def held(folder: Path | str = ".snakemake") -> bool:
-    """Return whether a run holds the lock of a folder now."""
+    """Return whether any run holds the lock of a folder now."""
     try:
         with open(Path(folder) / "respike.lock", encoding="utf-8") as stream:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go at once
     except FileNotFoundError:
         return False
     except OSError:

@@ -1,9 +1,9 @@
 """What the workflow is doing, for another terminal: `respike status`.
 
 It reads what is there anyway: Snakemake's log of the run (.snakemake/log), the logs of the jobs and
-the times that Snakemake keeps beside them (`benchmark:`). A run lives as long as it holds the
-kernel lock of respike.run_lock, so a killed one is told from a slow one. Plumbing: nothing here
-changes a number.
+the times that Snakemake keeps beside them (`benchmark:`). A run lives as long as its process is
+there and the kernel lock of respike.run_lock is held, so a killed one is told from a slow one.
+Plumbing: nothing here changes a number.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class Run:
 
     log: Path
     scale: str = ""
+    process: int = 0  # on the machine where it was started
     cores: int = 1  # that share the jobs
     planned: dict[str, int] = field(default_factory=dict)  # rule -> jobs
     jobs: dict[int, Job] = field(default_factory=dict)
@@ -98,8 +99,8 @@ def read_log(path: Path) -> Run:
             job.end(*error, failed=True)
         elif error and (found := re.match(r" {4}log: ([^\s,]+)", line)):
             job.log = Path(found[1])
-        elif found := re.match(r"Scale: (\w+)", line):
-            run.scale = found[1]
+        elif found := re.match(r"Scale: (\w+) \(process (\d+)\)", line):
+            run.scale, run.process = found[1], int(found[2])
         elif found := re.match(r"Provided (cores|remote nodes): (\d+)", line):
             # More jobs than there are cores end no sooner; the nodes of a cluster are its own.
             here = len(os.sched_getaffinity(0))
@@ -114,17 +115,25 @@ def read_log(path: Path) -> Run:
     return run
 
 
-def newest(alive: bool, folder: Path = LOGS) -> Run | None:
-    """Return the newest run; `alive` says that one holds the lock now.
+def newest(folder: Path = LOGS) -> tuple[Run | None, bool]:
+    """Return the run to tell about, and whether it lives: the newest that lives, else the last.
 
-    A call that held the lock has written its scale. One that was refused it does not count, nor,
-    when nothing runs, one that only looked (--summary).
+    Calls that only looked (--summary) or were refused beside a run do not count.
     """
+    held, last, starts = run_lock.held(), None, None
     for path in sorted(folder.glob("*.snakemake.log"), reverse=True):
         run = read_log(path)
-        if run.scale and (alive or run.planned or run.over):
-            return run
-    return None
+        if not run.scale or "cannot be locked" in run.error:
+            continue
+        if held and not run.over and Path(f"/proc/{run.process}").exists():
+            if run.planned:
+                return run, True
+            starts = starts or run
+        elif run.planned or run.over:
+            last = last or run
+        if last and not held:
+            break
+    return (starts, True) if starts else (last, False)
 
 
 def log_of(job: Job, scale: str) -> Path | None:
@@ -243,11 +252,9 @@ def look(load_config, now: datetime | None = None) -> dict | None:
     `load_config(scale)` returns the configuration at a scale.
     """
     now = now or datetime.now()
-    held = run_lock.held()
-    run = newest(held)
+    run, alive = newest()
     if run is None:
         return None
-    alive = held and not run.over
     if alive and not run.planned:
         return {"state": "starting", "running": [], "failed": []}
     config = load_config(run.scale)

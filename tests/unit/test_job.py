@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -210,3 +211,30 @@ def test_the_schema_knows_every_field_of_a_network():
     part = schema["properties"]["network"]
     names = {field.name for field in dataclasses.fields(job.Network)}
     assert set(part["required"]) == set(part["properties"]) == names
+
+
+TAKE = """
+import pathlib, sys, time
+from respike import job
+print(job.free_gpu(2, pathlib.Path(sys.argv[1])), flush=True)
+time.sleep(60)
+"""
+
+
+def test_jobs_take_different_gpus_and_a_killed_one_frees_its_own(tmp_path):
+    def take():
+        process = subprocess.Popen(
+            [sys.executable, "-c", TAKE, tmp_path], stdout=subprocess.PIPE, text=True
+        )
+        return process, int(process.stdout.readline())
+
+    first, second = take(), take()
+    assert (first[1], second[1]) == (0, 1)
+    first[0].kill()
+    first[0].wait()
+    third = take()
+    assert third[1] == 0
+    fourth = take()
+    assert fourth[1] == 0  # more jobs than GPUs were allowed: they share
+    for process, _ in (second, third, fourth):
+        process.kill()

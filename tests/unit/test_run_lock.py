@@ -4,10 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 HOLD = "import sys; from respike import run_lock; print(run_lock.hold(sys.argv[1]), flush=True)"
+NOTHING, ONE, TWO = "", *(f"an earlier run was killed: {n} locks removed" for n in (1, 2))
+OTHER = "another run is at work in this folder"
 
 
 @pytest.fixture
@@ -23,35 +26,66 @@ def start(folder, then):
     process = subprocess.Popen(
         [sys.executable, "-c", f"{HOLD}; {then}", folder], stdout=subprocess.PIPE, text=True
     )
-    return process, int(process.stdout.readline())
+    return process, process.stdout.readline().rstrip("\n")
 
 
 def test_locks_go_when_their_run_was_killed_and_stay_while_one_lives(folder):
     first, removed = start(folder, "import time; time.sleep(60)")
-    assert removed == 2  # nobody held the folder: left by a killed run
+    assert removed == TWO  # nobody held the folder: left by a killed run
     (folder / "locks" / "0.output.lock").write_text("results/b\n")  # the lock of the first run
-    _, removed = start(folder, "pass")
-    assert removed == 0
+    second, said = start(folder, "import time; time.sleep(60)")
+    assert said.startswith(OTHER)
     assert (folder / "locks" / "0.output.lock").exists()
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
+    _, said = start(folder, "pass")  # the second lives still
+    assert said.startswith(OTHER) and (folder / "locks" / "0.output.lock").exists()
+    os.kill(second.pid, signal.SIGKILL)
+    second.wait()
     _, removed = start(folder, "pass")
-    assert removed == 1
+    assert removed == ONE
     assert not list((folder / "locks").iterdir())
 
 
-def test_a_job_that_outlives_a_killed_run_does_not_hold_its_lock(folder):
+def test_a_job_that_outlives_its_run_is_ended_by_the_next_and_no_other_process_is(folder):
     run, _ = start(
-        folder, "import subprocess, time; subprocess.Popen(['sleep', '60']); time.sleep(60)"
+        folder,
+        "import subprocess, time; print(subprocess.Popen(['sleep', '60']).pid, flush=True);"
+        "time.sleep(60)",
     )
+    job = int(run.stdout.readline())
+    stranger = subprocess.Popen(["sleep", "60"])
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
+    assert alive(job)
     (folder / "locks" / "0.output.lock").write_text("results/b\n")
     _, removed = start(folder, "pass")
-    assert removed == 1
+    assert removed == f"{ONE}, 1 processes of its jobs ended"
+    assert not alive(job) and stranger.poll() is None
+    stranger.kill()
+
+
+def test_after_a_run_that_ended_by_itself_nothing_is_cleared_up(folder):
+    start(folder, "pass")[0].wait()
+    child = subprocess.Popen(["sleep", "60"], env={**os.environ, "RESPIKE_RUN": "mine"})
+    _, removed = start(folder, "pass")
+    assert removed == NOTHING and child.poll() is None
+    child.kill()
+
+
+def alive(pid):
+    for _ in range(50):  # killed is not yet gone
+        try:
+            if os.path.exists(f"/proc/{pid}") and " Z " not in open(f"/proc/{pid}/stat").read():
+                time.sleep(0.02)
+                continue
+        except OSError:
+            pass
+        return False
+    return True
 
 
 def test_a_folder_that_cannot_be_made_is_left_to_snakemake(tmp_path):
     (tmp_path / "file").write_text("")
     _, removed = start(tmp_path / "file" / "folder", "pass")
-    assert removed == 0
+    assert removed == NOTHING

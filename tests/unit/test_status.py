@@ -18,13 +18,13 @@ ROOT = Path(__file__).parents[2]
 
 # The names of the project: source toy, experiments train and ann, logs and times where ours are.
 SNAKEFILE = """
+import os
 from snakemake.logging import logger
 from respike import run_lock
 
 if workflow.is_main_process and not workflow.dryrun:
     run_lock.hold()
-    if run_lock.holds():
-        logger.info("Scale: smoke")
+    logger.info(f"Scale: smoke (process {os.getpid()})")
 
 PLACE = "results/smoke/toy/{experiment}/seed={seed}"
 
@@ -180,7 +180,7 @@ def test_the_estimate_rests_on_earlier_times_or_on_jobs_that_ended(workflow):
         process.wait()
     for file in workflow.folder.glob("logs/results/smoke/toy/*/*.tsv"):
         file.unlink()
-    run = status.newest(alive=False)
+    run = status.newest()[0]
     first = next(iter(run.jobs.values()))
     first.end("toy_train", datetime.fromtimestamp(first.started.timestamp() + 5))
     guess = status.estimate(run, {**CONFIG, "scale": "smoke"}, datetime.now())

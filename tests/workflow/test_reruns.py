@@ -491,6 +491,25 @@ def test_an_edit_of_an_imported_kernel_reaches_the_numbers(copied_tree):
     assert now["metrics"] != was["metrics"]
 
 
+def test_snakemakes_own_calls_do_what_its_users_expect(smoke_tree, outputs):
+    """The calls that README shows, on a finished tree."""
+
+    def rules(*arguments):
+        said = smoke_tree.snakemake("--dry-run", *arguments).stdout
+        table = re.search(r"^job +count\n[- ]+\n(.*?)\ntotal ", said, re.S | re.M)
+        return {line.split()[0] for line in table[1].splitlines()} if table else set()
+
+    one = "results/smoke/poisson_mlp/encode/seed=0/metrics.json"
+    assert rules(one) == set()
+    assert rules(one, "--force") == {"poisson_mlp_encode"}
+    assert rules("report", "--forcerun", "poisson_mlp_figures") == {"poisson_mlp_figures", "report"}
+    train = ("--forcerun", "poisson_mlp_train")
+    assert rules("--until", "poisson_mlp_train", *train) == {"poisson_mlp_train"}
+    # Without what needs the omitted rule: judge, and with it the report.
+    omitted = rules("--omit-from", "snn_mnist_train", *train)
+    assert omitted == {"poisson_mlp_train", "poisson_mlp_figures"}
+
+
 def clone(tree, folder, newest):
     """Clone the tree's commit and carry data, results and reports over, without .snakemake.
 

@@ -17,13 +17,22 @@ os.environ.setdefault(
     ":glibc.malloc.trim_threshold=4294967296",
 )
 
-# A run that was killed leaves Snakemake's locks behind; they go if no other run lives.
+# A run that was killed leaves Snakemake's locks and its own jobs behind; they go if no other run
+# lives. A clock that was set back would make Snakemake remove every new output.
 if workflow.is_main_process and not workflow.dryrun:
-    if stale := run_lock.hold():
-        print(f"{stale} locks of a run that was killed are removed", file=sys.stderr)
-    if run_lock.holds():
-        # `respike status` reads it in the log.
-        logger.info(f"Scale: {config['scale']}")
+    inputs = [config["data"]["folder"], "results", "reports", "workflow", "config.yaml"]
+    for said in (run_lock.hold(), run_lock.mend_times([*inputs, "references.bib"])):
+        print(said, end="\n" if said else "", file=sys.stderr)
+    # `respike status` reads it in the log.
+    logger.info(f"Scale: {config['scale']} (process {os.getpid()})")
+
+# Jobs side by side must fit into memory: on its own, --cores 8 would start eight whatever they need.
+if (
+    workflow.is_main_process
+    and workflow.local_exec
+    and "mem_mb" not in workflow.global_resources
+):
+    workflow.register_resource("mem_mb", dag.memory_mb())
 
 SCALE = config["scale"]
 DATA = config["data"]["folder"]

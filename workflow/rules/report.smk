@@ -2,6 +2,10 @@ rule judge:
     """Every claim of every ledger held against the results; refuses what is not current."""
     input:
         runs=list(dag.wanted(config)),
+        # Checked against the digest in each result, and the networks' predictions are read.
+        arrays=[
+            path.replace("metrics.json", "arrays.npz") for path in dag.wanted(config)
+        ],
         ledgers=[str(dag.ledger_of(source)) for source in config["sources"]],
         records=dag.record_files(config),
     output:

@@ -1,0 +1,130 @@
+"""One machine: GPU jobs one at a time, jobs side by side within memory, threads as declared."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+import time
+from datetime import datetime
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from respike import config, dag
+
+pytestmark = pytest.mark.smoke
+ROOT = Path(__file__).parents[2]
+SMOKE = {"scale": "smoke"}
+
+# Each job notes when it begins and ends; CPU jobs have no GPU to wait for.
+TOY = """
+rule all:
+    input: expand("{kind}{n}", kind=["gpu", "cpu"], n=range(3)),
+
+rule work:
+    output: "{kind}{n}",
+    resources: gpu=lambda wc: int(wc.kind == "gpu"),
+    shell: "date +%s.%N > {output}; sleep 0.6; date +%s.%N >> {output}"
+"""
+
+
+def overlapping(spans):
+    return [(a, b) for a, b in combinations(sorted(spans), 2) if b[0] < a[1]]
+
+
+def test_gpu_jobs_run_one_at_a_time_and_cpu_jobs_beside_them(tmp_path):
+    (tmp_path / "Snakefile").write_text(TOY)
+    command = ("snakemake", "--cores", "4", "--workflow-profile", ROOT / "profiles/default")
+    done = subprocess.run(
+        [Path(sys.executable).with_name(command[0]), *command[1:]],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    spans = {f.name: tuple(map(float, f.read_text().split())) for f in tmp_path.glob("?pu?")}
+    gpu = [span for name, span in spans.items() if name.startswith("gpu")]
+    assert len(gpu) == 3 and not overlapping(gpu)
+    beside = [pair for pair in overlapping(spans.values()) if not set(pair) <= set(gpu)]
+    assert beside
+
+
+def test_jobs_that_do_not_fit_into_memory_together_wait_for_each_other(smoke_tree):
+    targets = [f"results/smoke/poisson_mlp/{name}/seed=0/metrics.json"
+               for name in ("encode", "optimum")]  # fmt: skip
+    smoke_tree.snakemake(*targets, "--force", "--resources", "mem_mb=5000")  # 3000 each
+    spans = []
+    for target in targets:
+        run = json.loads((smoke_tree / target).read_text())
+        start = datetime.fromisoformat(run["started"]).timestamp()
+        spans.append((start, start + run["wall_s"]))
+    assert not overlapping(spans)
+    # Without such an option the limit is the machine's memory.
+    shown = smoke_tree.snakemake(targets[0], "--force", "--quiet", "reason")
+    assert f"mem_mb={dag.memory_mb()}" in shown.stdout + shown.stderr
+    smoke_tree.snakemake()
+
+
+def declared(tree, key):
+    """Return rule -> what it declares under `key`; a rule made by `use rule` inherits."""
+    found = {}
+    for file in (tree / "workflow/rules").glob("*.smk"):
+        blocks = re.split(r"^(?=rule \w+:|use rule)", file.read_text(), flags=re.M)[1:]
+        for block in blocks:
+            head = re.match(r"rule (\w+):|use rule (\w+) as (\w+) with:", block)
+            number = re.search(rf"^ +{key}\D*(\d+)", block, re.M)
+            found[head[1] or head[3]] = int(number[1]) if number else head[2]
+    for rule, value in found.items():
+        while isinstance(value, str):
+            value = found[value]
+        found[rule] = value
+    return found
+
+
+def test_no_job_took_more_memory_than_its_rule_declares(smoke_tree):
+    """The rules' `mem_mb` is what a scheduler reserves; measured by Snakemake's `benchmark:`."""
+    memory, seen = declared(smoke_tree, "mem_mb="), 0
+    for target, run in dag.wanted(config.load(smoke_tree / "config.yaml", SMOKE)).items():
+        log = (smoke_tree / "logs" / target).parent.with_suffix(".benchmark.tsv")
+        row = next(csv.DictReader(log.open(), delimiter="\t"))
+        if row["max_rss"] not in ("NA", "-"):  # shorter than a sample
+            assert float(row["max_rss"]) < memory[run["rule"]], target
+            seen += 1
+    assert seen > 20
+
+
+def running(tree):
+    """Return (process, its declared threads, its threads that compute) of each job of the tree."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().decode().split("\0")
+            if "--threads" not in command or (process / "cwd").readlink() != tree.root:
+                continue
+            states = [stat.read_text().rpartition(")")[2].split()[0]
+                      for stat in process.glob("task/*/stat")]  # fmt: skip
+            declared = int(command[command.index("--threads") + 1])
+            yield process.name, declared, states.count("R"), len(states)
+        except OSError:  # it ended meanwhile
+            continue
+
+
+def test_jobs_compute_with_the_threads_that_they_declare(smoke_tree):
+    """Eight jobs at once on whatever cores there are: none takes more threads than its own."""
+    names = ("poisson_mlp/train", "poisson_mlp/ann", "snn_mnist/train", "snn_mnist/cure_steps",
+             "nmnist_grid/final", "kulkarni_forward/train", "stdp_tables/poisson_diehl_cook",
+             "kulkarni_forward/full_pass_as_coded")  # fmt: skip
+    targets = [f"results/smoke/{name}/seed=0/metrics.json" for name in names]
+    command = ("snakemake", "--cores", "8", *targets, "--force", "--config", "scale=smoke")
+    samples = {}
+    with subprocess.Popen(
+        command, cwd=smoke_tree.root, env=smoke_tree.env, stdout=-3, stderr=-3
+    ) as run:
+        while run.poll() is None:
+            for process, threads, computing, alive in running(smoke_tree):
+                samples.setdefault(process, []).append((computing > threads, alive))
+            time.sleep(0.01)
+    assert run.returncode == 0 and len(samples) == len(names)
+    over = {p: sum(more for more, _ in found) / len(found) for p, found in samples.items()}
+    print({p: (len(s), over[p], max(a for _, a in s)) for p, s in samples.items()})
+    assert max(over.values()) < 0.05, over
+    smoke_tree.snakemake()
