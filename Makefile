@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup report test bench scaling lint lock clean reproduce
+.PHONY: help setup report test reproduce bench scaling lint lock clean
 
 CORES ?= all
 SCALE ?=

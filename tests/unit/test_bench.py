@@ -94,7 +94,7 @@ def test_the_table(machine):
     line = bench.row(case, measure(machine, case), made_from)
     text = bench.as_csv([line])
     assert text.splitlines()[0] == (
-        "case,device,threads,ours,peer,unit,ratio,ratio_low,ratio_high,floor,distance_to_floor,"
+        "source,case,device,threads,ours,peer,unit,ratio,ratio_low,ratio_high,floor,distance_to_floor,"
         "note,machine,versions,commit,date"
     )
     (read,) = csv.DictReader(io.StringIO(text))
