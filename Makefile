@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup report test bench lint lock clean reproduce
+.PHONY: help setup report test reproduce bench scaling lint lock clean
 
 CORES ?= all
 SCALE ?=
@@ -30,6 +30,9 @@ reproduce: setup  ## run one claim again from nothing and compare: make reproduc
 
 bench: setup  ## time our code beside its peers: reports/benchmarks.csv
 	@$(RUN) respike bench
+
+scaling: setup  ## cost of each experiment against its size: reports/scaling.csv
+	@$(RUN) respike scaling
 
 lint: setup  ## style and workflow checks
 	@$(RUN) ruff check .

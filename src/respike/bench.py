@@ -7,6 +7,7 @@ one process, so that a machine that slows down slows all of them; a ratio is tak
 
 import argparse
 import csv
+import dataclasses
 import datetime
 import importlib.util
 import io
@@ -23,8 +24,8 @@ from respike import files, provenance
 
 FOLDER = provenance.ROOT / "benchmarks"
 COLUMNS = (
-    "case", "device", "threads", "ours", "peer", "unit", "ratio", "ratio_low", "ratio_high",
-    "floor", "distance_to_floor", "note", "machine", "versions", "commit", "date",
+    "source", "case", "device", "threads", "ours", "peer", "unit", "ratio", "ratio_low",
+    "ratio_high", "floor", "distance_to_floor", "note", "machine", "versions", "commit", "date",
 )  # fmt: skip
 
 
@@ -42,6 +43,7 @@ class Case:
     device: str = "cpu"
     threads: int = 1
     note: str = ""
+    source: str = ""  # name of the file that the case is from
 
 
 def measure(case: Case, rounds: int, least_s: float, clock=time.perf_counter) -> dict:
@@ -84,7 +86,9 @@ def measure(case: Case, rounds: int, least_s: float, clock=time.perf_counter) ->
 def row(case: Case, found: dict, made_from: dict) -> dict[str, str]:
     """Return one line of the table."""
     numbers = {name: f"{value:.4g}" for name, value in found.items()}
-    texts = {name: str(getattr(case, name)) for name in ("device", "threads", "unit", "note")}
+    texts = {
+        name: str(getattr(case, name)) for name in ("source", "device", "threads", "unit", "note")
+    }
     return dict.fromkeys(COLUMNS, "") | {"case": case.name} | texts | numbers | made_from
 
 
@@ -115,7 +119,8 @@ def load_cases(folder: Path, data, device: str, threads: int) -> list[Case]:
         spec = importlib.util.spec_from_file_location(f"benchmarks.{file.stem}", file)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        found += module.cases(data, device, threads)
+        cases = module.cases(data, device, threads)
+        found += [dataclasses.replace(case, source=file.stem) for case in cases]
     return found
 
 

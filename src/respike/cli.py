@@ -29,10 +29,10 @@ Exit status: 0 all is well, 1 a check found something, 2 wrong use or unreadable
 def main(argv: list[str] | None = None) -> int:
     """Run one command; an expected error is one message on stderr and exit status 2."""
     argv = sys.argv[1:] if argv is None else argv
-    if argv[:1] == ["bench"]:  # its options are its own; argparse cannot pass on a leading one
-        from respike import bench
+    if argv[:1] in (["bench"], ["scaling"]):  # their options are their own; argparse cannot pass
+        from respike import bench, scaling  # on a leading one
 
-        return bench.main(argv[1:])
+        return {"bench": bench, "scaling": scaling}[argv[0]].main(argv[1:])
     parser = _parser()
     options = parser.parse_args(argv)
     if options.command is None:
@@ -95,6 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     scaled.append(one)
     one = command("report", _report, "say where the report is and count its verdicts")
     scaled.append(one)
+    one = command("status", _status, "tell what runs, how far it is, the time left, what failed")
+    one.add_argument("--watch", action="store_true", help="show it again every few seconds")
+    one.add_argument("--json", action="store_true", help="for programs")
     one = command("record", _record, "keep finished results as records in reports/records")
     one.add_argument("--source", help="only the results of this source")
     one.add_argument(
@@ -196,6 +199,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--data", type=Path, default=Path("data/mnist"), help="default data/mnist")
     one.set_defaults(scale="paper")
     command("bench", None, "time our code beside its peers: reports/benchmarks.csv")
+    command("scaling", None, "measure cost against size: reports/scaling.csv")
     return parser
 
 
@@ -355,6 +359,22 @@ def _report(options: argparse.Namespace) -> int:
     print(", ".join(f"{count} {status}" for status, count in counts.most_common()))
     print(page.resolve())
     return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    from respike import config, status
+
+    def load(scale: str) -> dict:
+        return config.load("config.yaml", {"scale": scale})
+
+    if options.watch and not options.json and sys.stdout.isatty():
+        found = status.watch(load)
+    elif options.watch:
+        raise ValueError("--watch needs a terminal, and no --json; call it again instead")
+    else:
+        found = status.look(load)
+        print(json.dumps(found, indent=1) if options.json else status.shown(found))
+    return int(found is None or found["state"] in status.BAD or bool(found["failed"]))
 
 
 def _record(options: argparse.Namespace) -> int:

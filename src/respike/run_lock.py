@@ -113,3 +113,15 @@ def _carrying(wanted: set[bytes]) -> Iterator[int]:
         with contextlib.suppress(OSError):  # it ended meanwhile, or belongs to somebody else
             if not wanted.isdisjoint(file.read_bytes().split(b"\0")):
                 yield int(file.parent.name)
+
+
+def held(folder: Path | str = ".snakemake") -> bool:
+    """Return whether any run holds the lock of a folder now."""
+    try:
+        with open(Path(folder) / "respike.lock", encoding="utf-8") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go at once
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False

@@ -94,7 +94,7 @@ def test_the_table(machine):
     line = bench.row(case, measure(machine, case), made_from)
     text = bench.as_csv([line])
     assert text.splitlines()[0] == (
-        "case,device,threads,ours,peer,unit,ratio,ratio_low,ratio_high,floor,distance_to_floor,"
+        "source,case,device,threads,ours,peer,unit,ratio,ratio_low,ratio_high,floor,distance_to_floor,"
         "note,machine,versions,commit,date"
     )
     (read,) = csv.DictReader(io.StringIO(text))
@@ -122,6 +122,7 @@ def test_main_writes_the_table_whole(toy_folder, tmp_path, capsys):
     assert bench.main(options) == 0
     (read,) = csv.DictReader(io.StringIO(out.read_text()))
     assert read["case"] == "toy" and read["device"] == "cpu" and read["threads"] == "1"
+    assert read["source"] == "toy"  # the file that it is from
     assert float(read["ratio"]) > 0 and read["machine"] and "torch" in read["versions"]
     assert [p.name for p in out.parent.iterdir()] == ["bench.csv"]
     assert str(out) in capsys.readouterr().out

@@ -26,7 +26,7 @@ def folder(tmp_path, monkeypatch):
 def test_help_fits_one_screen_and_names_every_command(capsys):
     assert cli.main([]) == 0
     shown = capsys.readouterr().out
-    names = "config check claims verdict why remake report record digest fetch bench"
+    names = "config check claims verdict why remake report record digest fetch bench scaling status"
     for name in names.split():
         assert f"\n    {name} " in shown
     assert "\n    emulate-nmnist" in shown

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import test_cost
 import test_report
 from PIL import Image
 
@@ -55,7 +56,14 @@ def page_file(tree):
     for name in ("toy_fig1", "toy_fig2", "other_fig1", "other_fig2",
                  "networks_operations", "networks_time"):  # fmt: skip
         Image.new("RGB", (640, 400), "white").save(tree / "figures" / f"{name}.png")
-    render.write(data, toy_groups(), "", tree / "figures", tree / "reports", [])
+    hostile = {"case": f"step{test_report.HOSTILE}", "note": test_report.HOSTILE}
+    costs = test_cost.bench_row(**hostile), test_cost.bench_row(device="cuda")
+    scales = [
+        row
+        for unit in ("images", "neurons")
+        for row in test_cost.scaling_rows(unit=unit, case=f"toy, {unit}{test_report.HOSTILE}")
+    ]
+    render.write(data, toy_groups(), "", tree / "figures", tree / "reports", costs, scales)
     return tree / "reports" / "comparison.html"
 
 
@@ -143,6 +151,20 @@ def test_networks_sort_by_number_not_by_text(page):
     type_text(page, ".netfilter input", "fair")
     assert shown(page, "tr.net") == ["network-toy.fair"]
     assert page.run("document.querySelector('.netfilter output').textContent") == "1 of 4 networks"
+
+
+def test_costs_are_found_from_the_top_of_the_page(page):
+    for name in ("benchmarks", "scaling"):
+        assert page.run(f"!!document.querySelector('nav.jump a[href=\"#{name}\"]')")
+        assert page.run(f"!!document.querySelector('section#{name} table')")
+    assert page.run("document.querySelectorAll('svg.panel polyline').length") == 2
+    assert "not measured: no GPU" not in page.run("document.body.textContent")  # it has a GPU row
+    inside = page.run(
+        "[...document.querySelectorAll('svg.panel text')].every(t => { const b = t.getBBox(),"
+        " v = t.ownerSVGElement.viewBox.baseVal; return b.x >= 0 && b.y >= -1 &&"
+        " b.y + b.height <= v.height; })"
+    )
+    assert inside
 
 
 def test_claims_are_filtered_by_text_and_status(page):

@@ -464,7 +464,7 @@ def test_a_tampered_record_stops_the_report(tree, capsys):
 
 def test_the_command_line_writes_the_pages_and_the_tables(tree):
     verdicts(tree)
-    (tree / "bench.csv").write_text("case,ratio\n<b>x</b>,2.1\n")
+    (tree / "bench.csv").write_text("case,device,ratio\n<b>x</b>,cpu,2.1\n")
     args = (
         "--verdicts verdicts.json --networks networks.json --runs runs.csv --figures figures"
         " --benchmarks bench.csv --out reports"
@@ -477,7 +477,8 @@ def test_the_command_line_writes_the_pages_and_the_tables(tree):
     )
     assert found == pages | {f"{name}.csv" for name in tables}
     assert "&lt;b&gt;x" in (tree / "reports" / "comparison.html").read_text()
-    assert "| 2.1 |" in (tree / "reports" / "comparison.md").read_text()
+    assert "| 2.1 \N{MULTIPLICATION SIGN} |" in (tree / "reports/comparison.md").read_text()
+    assert 'id="scaling"' not in (tree / "reports" / "comparison.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.smoke
 
 def test_help_names_every_command(smoke_tree):
     shown = smoke_tree.run("respike", "--help").stdout
-    names = ("config", "check", "claims", "report", "digest", "fetch", "bench")
+    names = ("config", "check", "claims", "report", "digest", "fetch", "bench", "scaling", "status")
     for name in (*names, "verdict", "why", "remake", "record"):
         assert re.search(rf"^ +{name} ", shown, re.M), name
 
@@ -96,6 +96,13 @@ def test_a_smoke_run_is_not_recorded(smoke_tree):
     done = smoke_tree.run("respike", "record", "--scale", "smoke", *one, status=1)
     assert done.stderr.count("a smoke run shows nothing") == 2  # seeds
     assert sorted((smoke_tree / "reports").rglob("record.json")) == before
+
+
+def test_status_after_the_run(smoke_tree):
+    shown = smoke_tree.run("respike", "status").stdout
+    assert re.match(r"finished: .* \(scale smoke, ", shown), shown
+    counts = re.search(r"(\d+) of (\d+) jobs done \(100 %\)", shown)
+    assert counts is None or counts[1] == counts[2]  # or: nothing was to be done
 
 
 def test_make_help_names_every_target(smoke_tree):

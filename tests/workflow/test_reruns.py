@@ -122,6 +122,9 @@ HARMLESS = {
     "job.py": ("src/respike/job.py", add("EXTRA = 1")),
     "progress.py": ("src/respike/progress.py", add("EXTRA = 1")),
     "cli.py": ("src/respike/cli.py", add("EXTRA = 1")),
+    "status.py": ("src/respike/status.py", add("EXTRA = 1")),
+    "scaling.py": ("src/respike/scaling.py", add("EXTRA = 1")),
+    "cases of the scaling": ("benchmarks/scaling.yaml", add("# a remark")),
     "a module that nothing imports": ("src/respike/new.py", add("EXTRA = 1")),
     "layout of fitted parameters": (EMULATOR, lambda text: text.replace("{\n", "{\n\n", 1)),
     "README": ("README.md", add("One more line.")),
@@ -307,6 +310,11 @@ CASES = {
                      lambda o: REPORT),
     "template": ("src/respike/report/templates/comparison.html.j2", add("<!-- a remark -->"),
                  lambda o: REPORT),
+    "costs and their plots in the report": (
+        "src/respike/report/cost.py", add("EXTRA = 1"), lambda o: REPORT
+    ),
+    "new benchmarks": ("reports/benchmarks.csv", add("a case"), lambda o: REPORT),
+    "costs measured against size": ("reports/scaling.csv", add("a case"), lambda o: REPORT),
     # Packages.
     "pin of numba": (
         "requirements.lock",

@@ -2,6 +2,8 @@
 import os
 import sys
 
+from snakemake.logging import logger
+
 from respike import dag, run_lock
 from respike.config import load as load_config
 from respike.data.registry import content_digest
@@ -21,6 +23,8 @@ if workflow.is_main_process and not workflow.dryrun:
     inputs = [config["data"]["folder"], "results", "reports", "workflow", "config.yaml"]
     for said in (run_lock.hold(), run_lock.mend_times([*inputs, "references.bib"])):
         print(said, end="\n" if said else "", file=sys.stderr)
+    # `respike status` reads it in the log.
+    logger.info(f"Scale: {config['scale']} (process {os.getpid()})")
 
 # Jobs side by side must fit into memory: on its own, --cores 8 would start eight whatever they need.
 if (

@@ -92,6 +92,7 @@ rule report:
         ],
         bibliography="references.bib",
         benchmarks=dag.existing("reports/benchmarks.csv"),
+        scaling=dag.existing("reports/scaling.csv"),
     output:
         html=report(
             f"{REPORTS}/comparison.html",
@@ -123,12 +124,13 @@ rule report:
         benchmarks=lambda wc, input: (
             f"--benchmarks {input.benchmarks}" if input.benchmarks else ""
         ),
+        scaling=lambda wc, input: f"--scaling {input.scaling}" if input.scaling else "",
         out=subpath(output.html, parent=True),
     message:
         "report: {output.html}"
     shell:
         "python -m respike.report.render --verdicts {input.verdicts:q} --networks {input.networks:q}"
-        " --runs {input.runs:q} --figures {params.figures:q} {params.benchmarks} --out {params.out:q} 2>&1 | tee {log:q}"
+        " --runs {input.runs:q} --figures {params.figures:q} {params.benchmarks} {params.scaling} --out {params.out:q} 2>&1 | tee {log:q}"
 
 
 rule report_from_records:

@@ -23,7 +23,7 @@ from PIL import Image
 
 from respike import files
 from respike.energy import ADD_PJ, MAC_PJ
-from respike.report import networks, show
+from respike.report import cost, networks, show
 from respike.report.strip import strip
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -268,9 +268,17 @@ def _ours(measured: dict | None, key: str) -> str:
 
 
 def context(
-    verdicts: dict, figures: Path, out: Path, benchmarks: list[dict], groups: Sequence[dict] = ()
+    verdicts: dict,
+    figures: Path,
+    out: Path,
+    benchmarks: list[dict],
+    groups: Sequence[dict] = (),
+    scaling: Sequence[dict] = (),
 ) -> dict:
-    """Return what both templates read; `groups` are the networks of `respike.report.networks`."""
+    """Return what both templates read; `groups` are the networks of `respike.report.networks`.
+
+    `benchmarks` and `scaling` are the rows of the CSV files, empty where there is none.
+    """
     sources = [source_view(source, figures, out) for source in verdicts["sources"]]
     claims = [claim for source in sources for claim in source["claims"]]
     provenance = verdicts["provenance"]
@@ -291,7 +299,8 @@ def context(
         "network_columns": NETWORK_COLUMNS,
         "energy": {"add": ADD_PJ, "mac": round(MAC_PJ, 3)},
         "bibliography": bibliography(),
-        "benchmarks": benchmarks,
+        "benchmarks": cost.benchmarks(benchmarks),
+        "scaling": cost.scaling(list(scaling)),
         "up": os.path.relpath(Path.cwd(), out),  # from the report to the checkout
     }
 
@@ -397,25 +406,36 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--networks", required=True, type=Path, help="networks.json")
     parser.add_argument("--runs", required=True, type=Path, help="runs.csv: every run and metric")
     parser.add_argument("--benchmarks", type=Path, help="benchmarks.csv, shown if it exists")
+    parser.add_argument("--scaling", type=Path, help="scaling.csv, shown if it exists")
     parser.add_argument("--out", required=True, type=Path, help="folder of the reports")
     args = parser.parse_args(argv)
-    benchmarks = []
-    if args.benchmarks and args.benchmarks.is_file():
-        with args.benchmarks.open(newline="", encoding="utf-8") as stream:
-            benchmarks = list(csv.DictReader(stream))
     verdicts = json.loads(args.verdicts.read_text(encoding="utf-8"))
     groups = json.loads(args.networks.read_text(encoding="utf-8"))
-    write(
-        verdicts, groups, args.runs.read_text(encoding="utf-8"), args.figures, args.out, benchmarks
-    )
+    runs = args.runs.read_text(encoding="utf-8")
+    tables = rows_of(args.benchmarks), rows_of(args.scaling)
+    write(verdicts, groups, runs, args.figures, args.out, *tables)
     return 0
 
 
+def rows_of(table: Path | None) -> list[dict]:
+    """Return the rows of a CSV file; none where there is no such file."""
+    if table is None or not table.is_file():
+        return []
+    with table.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
 def write(
-    verdicts: dict, groups: list[dict], runs: str, figures: Path, out: Path, benchmarks: list[dict]
+    verdicts: dict,
+    groups: list[dict],
+    runs: str,
+    figures: Path,
+    out: Path,
+    benchmarks: list[dict],
+    scaling: Sequence[dict] = (),
 ) -> None:
     """Write every file of the report into the folder `out`."""
-    data = context(verdicts, figures, out, benchmarks, groups)
+    data = context(verdicts, figures, out, benchmarks, groups, scaling)
     files.write_text(out / "comparison.html", render_html(data))
     files.write_text(out / "comparison.md", render_markdown(data))
     files.write_text(out / "verdicts.csv", render_csv(data))
