@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -342,11 +343,27 @@ def figure_params(source: str) -> dict[str, str]:
 
 
 def gpus(config: dict) -> int:
-    """Return how many GPUs a job that can use one asks for: 1 if the machine has one, else 0.
+    """Return how many GPUs a job that can use one asks for: 1 or 0.
 
-    profiles/default limits the sum to 1. Without a GPU the same jobs run side by side on cores.
+    `cuda` asks for one, whether this machine has it or not: on a cluster the machine that submits
+    often has none. `auto` asks for one if this machine has one. profiles/default limits the sum to
+    1. Without a GPU the same jobs run side by side on cores.
     """
-    return int(config["device"] != "cpu" and Path("/dev/nvidia0").exists())
+    if config["device"] == "auto":
+        return int(Path("/dev/nvidia0").exists())
+    return int(config["device"] == "cuda")
+
+
+def grow(base: int | str) -> Callable[..., int | str]:
+    """Return a resource that asks for `base` at the first attempt, twice that at the second, ...
+
+    For `mem_mb` (a number) and `runtime` (a number and its unit, as "2h"): what was too little once
+    is enough the next time. How often a job is tried is set in the profile.
+    """
+    if isinstance(base, int):
+        return lambda wildcards, attempt: base * attempt
+    number, unit = re.fullmatch(r"(\d+)([mhd])", base).groups()
+    return lambda wildcards, attempt: f"{int(number) * attempt}{unit}"
 
 
 def canonical_json(value: Any) -> str:

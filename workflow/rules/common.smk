@@ -2,8 +2,9 @@
 import os
 import sys
 
-from respike import dag, run_lock
+from respike import dag, orphans, run_lock
 from respike.config import load as load_config
+from respike.dag import grow
 from respike.data.registry import content_digest
 from respike.provenance import code_digest, pins_digest
 
@@ -19,6 +20,17 @@ os.environ.setdefault(
 if workflow.is_main_process and not workflow.dryrun:
     if stale := run_lock.hold():
         print(f"{stale} locks of a run that was killed are removed", file=sys.stderr)
+
+
+# So are the jobs that it left in Slurm's queue: they would remove what this run makes.
+onstart:
+    if workflow.executor_plugin.name == "slurm":
+        if left := orphans.cancel(workflow.executor_settings.jobname_prefix):
+            print(
+                f"{len(left)} Slurm jobs of a killed run are cancelled",
+                file=sys.stderr,
+            )
+
 
 SCALE = config["scale"]
 DATA = config["data"]["folder"]
