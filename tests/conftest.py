@@ -145,11 +145,11 @@ class Tree:
     def __truediv__(self, path) -> Path:
         return self.root / path
 
-    def run(self, *command, status=0) -> subprocess.CompletedProcess:
-        """Run a command in the copy; its exit status must be `status`."""
+    def run(self, *command, status=0, timeout=900) -> subprocess.CompletedProcess:
+        """Run a command in the copy; its exit status must be `status`. timeout in seconds."""
         done = subprocess.run(
             [str(part) for part in command],
-            cwd=self.root, env=self.env, capture_output=True, text=True, timeout=900,
+            cwd=self.root, env=self.env, capture_output=True, text=True, timeout=timeout,
         )  # fmt: skip
         assert done.returncode == status, (
             f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"

@@ -79,7 +79,9 @@ def experiments(config: dict, source: str) -> dict[str, Experiment]:
         if "grid" in body or "cells" in body:
             variants = {
                 name: {**settings, "cells": part}
-                for name, part in jobs_of_cells(entry, cells_at(body, scale), body["cells_per_job"])
+                for name, part in jobs_of_cells(
+                    entry, cells_at(body, scale), cells_per_job(config, body)
+                )
             }
         for key, values in body.get("vary", {}).items():  # one axis at most
             variants = {
@@ -101,6 +103,11 @@ def cells_at(body: dict, scale: str) -> list[str]:
         *body.get("cells", {}).get(scale, []),
         *product(body.get("grid", {}).get(scale, {})),
     ]
+
+
+def cells_per_job(config: dict, body: dict) -> int:
+    """Return how many cells of a search a job trains at most: one number for all, or its own."""
+    return config.get("cells_per_job") or body["cells_per_job"]
 
 
 def product(axes: dict[str, list]) -> list[str]:
@@ -227,7 +234,7 @@ def at_scale(config: dict) -> dict:
         if "grid" in body or "cells" in body:
             # As a list: JSON with sorted keys would lose the order of the axes, which names jobs.
             kept["cells"] = {scale: cells_at(body, scale)}
-            kept["cells_per_job"] = body["cells_per_job"]
+            kept["cells_per_job"] = cells_per_job(config, body)
         return kept
 
     return {
@@ -358,11 +365,14 @@ def grow(base: int | str) -> Callable[..., int | str]:
     """Return a resource that asks for `base` at the first attempt, twice that at the second, ...
 
     For `mem_mb` (a number) and `runtime` (a number and its unit, as "2h"): what was too little once
-    is enough the next time. How often a job is tried is set in the profile.
+    is enough the next time. How often a job is tried is set in the profile. Raises ValueError.
     """
     if isinstance(base, int):
         return lambda wildcards, attempt: base * attempt
-    number, unit = re.fullmatch(r"(\d+)([mhd])", base).groups()
+    parts = re.fullmatch(r"(\d+)([mhd])", base)
+    if parts is None:
+        raise ValueError(f"not a number with m, h or d behind it: {base!r}")
+    number, unit = parts.groups()
     return lambda wildcards, attempt: f"{int(number) * attempt}{unit}"
 
 

@@ -45,5 +45,7 @@ def left_over(prefix: str, folder: Path | str = ".") -> list[str]:
     rows = [line.split("|", 2) for line in queue.splitlines()]
     here = Path(folder).resolve()
     return [
-        job for job, name, of in rows if name.startswith(f"{prefix}_") and Path(of).resolve() == here
+        job
+        for job, name, of in rows
+        if name.startswith(f"{prefix}_") and Path(of).resolve() == here
     ]
