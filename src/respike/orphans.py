@@ -6,6 +6,7 @@ before a run submits its own. Snakemake's lock has been taken by then: no other 
 folder, and its jobs are nobody's. Plumbing: no number depends on it.
 """
 
+import getpass
 import subprocess
 import time
 from pathlib import Path
@@ -18,13 +19,12 @@ def cancel(prefix: str, folder: Path | str = ".", patience_s: float = PATIENCE_S
 
     They are known by the start of their name (`slurm-jobname-prefix` of the profile) and by their
     working directory, so that runs of other checkouts are left alone. Returns when they are gone;
-    raises RuntimeError if they are still there after `patience_s`, OSError or
-    subprocess.CalledProcessError if Slurm cannot be asked.
+    raises RuntimeError if they are still there after `patience_s`, or if Slurm does not answer.
     """
-    found = left_over(prefix, folder)
+    found = left_over(prefix, folder) if prefix else []
     if not found:
         return []
-    subprocess.run(["scancel", *found], check=True, capture_output=True, timeout=60)
+    _ask("scancel", *found)
     until = time.monotonic() + patience_s
     while left := left_over(prefix, folder):
         if time.monotonic() > until:
@@ -37,15 +37,21 @@ def cancel(prefix: str, folder: Path | str = ".", patience_s: float = PATIENCE_S
 
 def left_over(prefix: str, folder: Path | str = ".") -> list[str]:
     """Return the ids of this user's pending and running jobs with that name and folder."""
-    user = subprocess.run(["id", "-un"], check=True, capture_output=True, text=True).stdout.strip()
-    queue = subprocess.run(
-        ["squeue", "--noheader", f"--user={user}", "--format=%i|%j|%Z"],
-        check=True, capture_output=True, text=True, timeout=60,
-    ).stdout  # fmt: skip
-    rows = [line.split("|", 2) for line in queue.splitlines()]
+    user = getpass.getuser()
+    rows = _ask("squeue", "--noheader", f"--user={user}", "--format=%i|%j|%Z").splitlines()
     here = Path(folder).resolve()
     return [
         job
-        for job, name, of in rows
+        for job, name, of in (row.split("|", 2) for row in rows)
         if name.startswith(f"{prefix}_") and Path(of).resolve() == here
     ]
+
+
+def _ask(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise RuntimeError(f"no answer from Slurm: {error}") from None
+    if done.returncode:
+        raise RuntimeError(f"no answer from Slurm: {command[0]}: {done.stderr.strip()}")
+    return done.stdout

@@ -2,6 +2,8 @@
 import os
 import sys
 
+from snakemake.exceptions import WorkflowError
+
 from respike import dag, orphans, run_lock
 from respike.config import load as load_config
 from respike.dag import grow
@@ -25,7 +27,11 @@ if workflow.is_main_process and not workflow.dryrun:
 # So are the jobs that it left in Slurm's queue: they would remove what this run makes.
 onstart:
     if workflow.executor_plugin.name == "slurm":
-        if left := orphans.cancel(workflow.executor_settings.jobname_prefix):
+        try:
+            left = orphans.cancel(workflow.executor_settings.jobname_prefix)
+        except RuntimeError as error:
+            raise WorkflowError(str(error))
+        if left:
             print(
                 f"{len(left)} Slurm jobs of a killed run are cancelled",
                 file=sys.stderr,
