@@ -62,6 +62,3 @@ def test_a_slurm_that_does_not_answer_is_one_clear_error(queue, tmp_path):
     (tmp_path / "squeue").write_text("#!/bin/sh\necho 'Unable to contact controller' >&2\nexit 1\n")
     with pytest.raises(RuntimeError, match="Slurm: squeue: Unable to contact controller$"):
         orphans.cancel("respike", here)
-    (tmp_path / "squeue").write_text("not a program")
-    with pytest.raises(RuntimeError, match="no answer from Slurm"):
-        orphans.cancel("respike", here)
