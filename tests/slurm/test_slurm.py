@@ -29,9 +29,9 @@ pytestmark = pytest.mark.slurm
 ROOT = Path(__file__).parents[2]
 SLURM = ("snakemake", "--workflow-profile", "profiles/slurm")
 GENERIC = ("snakemake", "--workflow-profile", "profiles/cluster")
-# The state is asked for after 2 s instead of 40, and two jobs at a time suit a small machine, each
+# The state is asked for after 2 s instead of 40, and four jobs are in the queue at a time, each
 # with no more threads than a rule gets under --cores 2.
-QUICK = ("--slurm-init-seconds-before-status-checks", 2, "--jobs", 2, "--max-threads", 2)
+QUICK = ("--slurm-init-seconds-before-status-checks", 2, "--jobs", 4, "--max-threads", 2)
 SMOKE = ("--config", "scale=smoke")
 
 
