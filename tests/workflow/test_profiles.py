@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from respike import dag
+
 ROOT = Path(__file__).parents[2]
 CLUSTERS = ("slurm", "cluster")
 SLURM_COMMANDS = ("sbatch", "squeue", "scancel", "sacct", "sinfo", "scontrol", "srun", "sacctmgr")
@@ -132,7 +134,7 @@ def stubs(no_slurm, tmp_path):
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("device", ["cpu", "cuda", "auto"])
 def test_what_slurm_is_asked_for(smoke_tree, tmp_path, stubs, device):
     tree = smoke_tree.copy(tmp_path / "respike")
     path = "results/smoke/snn_mnist/ann/seed=0/metrics.json"
@@ -146,5 +148,6 @@ def test_what_slurm_is_asked_for(smoke_tree, tmp_path, stubs, device):
     first, second = re.findall(r"sbatch --parsable .*?(?=--wrap)", shown)
     for call, mb, minutes in ((first, 3000, 120), (second, 6000, 240)):
         assert f" --mem {mb} " in call and f" -t {minutes} " in call, call
-        assert ("--gpus=1" in call) == (device == "cuda"), call
+        assert ("--gpus=1" in call) == (dag.gpus({"device": device}) == 1), call
         assert "--job-name respike_" in call and "--cpus-per-" in call
+    assert ("device: auto looks for a GPU on this machine" in shown) == (device == "auto")

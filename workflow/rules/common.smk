@@ -26,6 +26,12 @@ if workflow.is_main_process and not workflow.dryrun:
 
 # So are the jobs that it left in Slurm's queue: they would remove what this run makes.
 onstart:
+    if config["device"] == "auto" and not workflow.local_exec:
+        print(
+            "device: auto looks for a GPU on this machine, not on the nodes;"
+            " say --config device=cuda or device=cpu",
+            file=sys.stderr,
+        )
     if workflow.executor_plugin.name == "slurm":
         try:
             left = orphans.cancel(workflow.executor_settings.jobname_prefix)
