@@ -156,10 +156,10 @@ class Tree:
         )
         return done
 
-    def snakemake(self, *arguments, scale="smoke", status=0) -> subprocess.CompletedProcess:
-        """Run Snakemake on two cores."""
+    def snakemake(self, *arguments, scale="smoke", **options) -> subprocess.CompletedProcess:
+        """Run Snakemake on two cores; options as of `run`."""
         command = ("snakemake", "--cores", 2, *arguments, "--config", f"scale={scale}")
-        return self.run(*command, status=status)
+        return self.run(*command, **options)
 
     def git(self, *arguments) -> str:
         """Run git under a name of its own."""
@@ -224,7 +224,7 @@ def smoke_tree(tmp_path_factory, mnist_folder, nmnist_archive):
     tree.git("init", "--quiet", "--initial-branch=main")
     tree.git("add", "--all")
     tree.git("commit", "--quiet", "--message", "copy")
-    tree.snakemake()
+    tree.snakemake(timeout=3600)  # other work may hold the machine up
     return tree
 
 
