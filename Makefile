@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup report test reproduce bench scaling lint lock clean
+.PHONY: help setup report test test-slurm reproduce bench scaling lint lock clean
 
 CORES ?= all
 SCALE ?=
@@ -11,7 +11,7 @@ ARGS ?=
 RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 	@echo "  Options: SCALE=smoke|default|paper  CORES=2  ARGS=... (passed on to snakemake or pytest)"
 
 setup:  ## create .venv with the pinned packages (does nothing when it is up to date)
@@ -24,6 +24,13 @@ report: setup  ## run what is missing or stale, then write the comparison report
 test: setup  ## every test (those of the page need Chromium)
 	@bash workflow/browser.sh
 	@$(RUN) python -m pytest $(ARGS)
+
+# Stops Slurm whatever happens, and ends with the status of the tests.
+test-slurm: setup  ## the pipeline on a one-node Slurm that it starts and stops (Debian, root)
+	@folder=$$(mktemp -d "$${TMPDIR:-/tmp}/respike-slurm.XXXXXX"); \
+	trap 'bash workflow/slurm/stop.sh "$$folder"; rm -rf "$$folder"' EXIT; \
+	bash workflow/slurm/start.sh "$$folder"; \
+	$(RUN) python -m pytest -m slurm tests/slurm $(ARGS)
 
 reproduce: setup  ## run one claim again from nothing and compare: make reproduce CLAIM=poisson_mlp.accuracy
 	@$(RUN) respike reproduce $(CLAIM) $(if $(SCALE),--scale $(SCALE)) $(ARGS)

@@ -146,21 +146,21 @@ class Tree:
     def __truediv__(self, path) -> Path:
         return self.root / path
 
-    def run(self, *command, status=0) -> subprocess.CompletedProcess:
-        """Run a command in the copy; its exit status must be `status`."""
+    def run(self, *command, status=0, timeout=900) -> subprocess.CompletedProcess:
+        """Run a command in the copy; its exit status must be `status`. timeout in seconds."""
         done = subprocess.run(
             [str(part) for part in command],
-            cwd=self.root, env=self.env, capture_output=True, text=True, timeout=900,
+            cwd=self.root, env=self.env, capture_output=True, text=True, timeout=timeout,
         )  # fmt: skip
         assert done.returncode == status, (
             f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
         )
         return done
 
-    def snakemake(self, *arguments, scale="smoke", status=0) -> subprocess.CompletedProcess:
-        """Run Snakemake on two cores."""
+    def snakemake(self, *arguments, scale="smoke", **options) -> subprocess.CompletedProcess:
+        """Run Snakemake on two cores; options as of `run`."""
         command = ("snakemake", "--cores", 2, *arguments, "--config", f"scale={scale}")
-        return self.run(*command, status=status)
+        return self.run(*command, **options)
 
     def git(self, *arguments) -> str:
         """Run git under a name of its own."""
@@ -228,7 +228,7 @@ def smoke_tree(tmp_path_factory, mnist_folder, nmnist_archive):
     tree.git("init", "--quiet", "--initial-branch=main")
     tree.git("add", "--all")
     tree.git("commit", "--quiet", "--allow-empty", "--message", "copy")
-    tree.snakemake()
+    tree.snakemake(timeout=3600)  # other work may hold the machine up
     return tree
 
 

@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -80,7 +81,9 @@ def experiments(config: dict, source: str) -> dict[str, Experiment]:
         if "grid" in body or "cells" in body:
             variants = {
                 name: {**settings, "cells": part}
-                for name, part in jobs_of_cells(entry, cells_at(body, scale), body["cells_per_job"])
+                for name, part in jobs_of_cells(
+                    entry, cells_at(body, scale), cells_per_job(config, body)
+                )
             }
         for key, values in body.get("vary", {}).items():  # one axis at most
             variants = {
@@ -102,6 +105,11 @@ def cells_at(body: dict, scale: str) -> list[str]:
         *body.get("cells", {}).get(scale, []),
         *product(body.get("grid", {}).get(scale, {})),
     ]
+
+
+def cells_per_job(config: dict, body: dict) -> int:
+    """Return how many cells of a search a job trains at most: one number for all, or its own."""
+    return config.get("cells_per_job") or body["cells_per_job"]
 
 
 def product(axes: dict[str, list]) -> list[str]:
@@ -228,7 +236,7 @@ def at_scale(config: dict) -> dict:
         if "grid" in body or "cells" in body:
             # As a list: JSON with sorted keys would lose the order of the axes, which names jobs.
             kept["cells"] = {scale: cells_at(body, scale)}
-            kept["cells_per_job"] = body["cells_per_job"]
+            kept["cells_per_job"] = cells_per_job(config, body)
         return kept
 
     return {
@@ -344,11 +352,30 @@ def figure_params(source: str) -> dict[str, str]:
 
 
 def gpus(config: dict) -> int:
-    """Return how many GPUs a job that can use one asks for: 1 if the machine has one, else 0.
+    """Return how many GPUs a job that can use one asks for: 1 or 0.
 
-    profiles/default limits the sum to 1. Without a GPU the same jobs run side by side on cores.
+    `cuda` asks for one, whether this machine has it or not: on a cluster the machine that submits
+    often has none. `auto` asks for one if this machine has one. profiles/default limits the sum to
+    1. Without a GPU the same jobs run side by side on cores.
     """
-    return int(config["device"] != "cpu" and Path("/dev/nvidia0").exists())
+    if config["device"] == "auto":
+        return int(Path("/dev/nvidia0").exists())
+    return int(config["device"] == "cuda")
+
+
+def grow(base: int | str) -> Callable[..., int | str]:
+    """Return a resource that asks for `base` at the first attempt, twice that at the second, ...
+
+    For `mem_mb` (a number) and `runtime` (a number and its unit, as "2h"): what was too little once
+    is enough the next time. How often a job is tried is set in the profile. Raises ValueError.
+    """
+    if isinstance(base, int):
+        return lambda wildcards, attempt: base * attempt
+    parts = re.fullmatch(r"(\d+)([mhd])", base)
+    if parts is None:
+        raise ValueError(f"not a number with m, h or d behind it: {base!r}")
+    number, unit = parts.groups()
+    return lambda wildcards, attempt: f"{int(number) * attempt}{unit}"
 
 
 def memory_mb() -> int:

@@ -167,6 +167,15 @@ def test_a_grid_is_cut_into_jobs_of_one_first_axis():
     assert len({cell for cells in jobs.values() for cell in cells}) == 8
 
 
+def test_one_number_cuts_all_searches_and_is_what_judging_expects():
+    one, own = (grid_config() | {"cells_per_job": number} for number in (1, None))
+    found = [e for e in dag.experiments(one, "nmnist_grid").values() if e.entry == "search"]
+    assert len(found) == 8 and all(len(e.settings["cells"]) == 1 for e in found)
+    for config in (one, own, grid_config()):
+        expected = dag.experiments(dag.at_scale(config), "nmnist_grid")
+        assert list(expected) == list(dag.experiments(config, "nmnist_grid"))
+
+
 def test_a_value_at_the_end_of_an_axis_changes_only_the_last_job_of_its_group():
     axes = {"t_window": [500, 2000], "beta": [0.7, 0.9, 0.95], "n_hidden": [100, 800]}
     before, after = (
@@ -220,3 +229,19 @@ def test_the_judge_wants_the_results_that_the_grid_makes():
     config = grid_config()
     as_params = json.loads(dag.canonical_json(dag.at_scale(config)))  # how a rule passes it on
     assert dag.wanted(as_params) == dag.wanted(config)
+
+
+def test_a_job_asks_for_a_gpu_where_the_configuration_or_this_machine_has_one(monkeypatch):
+    for here in (False, True):
+        monkeypatch.setattr(dag.Path, "exists", lambda self, here=here: here)
+        asked = {device: dag.gpus({"device": device}) for device in ("auto", "cpu", "cuda")}
+        assert asked == {"auto": int(here), "cpu": 0, "cuda": 1}
+
+
+def test_memory_and_time_grow_with_the_attempt():
+    memory, hours, minutes = dag.grow(3000), dag.grow("2h"), dag.grow("10m")
+    assert [memory(None, attempt) for attempt in (1, 2, 3)] == [3000, 6000, 9000]
+    assert [hours(None, attempt) for attempt in (1, 2)] == ["2h", "4h"]
+    assert minutes(None, 2) == "20m"
+    with pytest.raises(ValueError, match="soon"):
+        dag.grow("soon")

@@ -135,6 +135,12 @@ HARMLESS = {
         replace(("rule snn_mnist_train", "# a remark\nrule snn_mnist_train"),
                 (": training, seed", ": trains, seed")),
     ),
+    "memory, time and threads of a rule": (
+        RULES,
+        replace(("mem_mb=grow(3000)", "mem_mb=grow(5000)"),
+                ('runtime=grow("2h")', 'runtime=grow("3h")'),
+                ("threads: 1", "threads: 2")),
+    ),
     "environment.yml": ("environment.yml", add("# a remark")),
     "one more mirror of the data": (
         "workflow/datasets.yaml",

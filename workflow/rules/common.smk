@@ -2,10 +2,12 @@
 import os
 import sys
 
+from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from respike import dag, run_lock
+from respike import dag, orphans, run_lock
 from respike.config import load as load_config
+from respike.dag import grow
 from respike.data.registry import content_digest
 from respike.provenance import code_digest, pins_digest
 
@@ -26,13 +28,34 @@ if workflow.is_main_process and not workflow.dryrun:
     # `respike status` reads it in the log.
     logger.info(f"Scale: {config['scale']} (process {os.getpid()})")
 
-# Jobs side by side must fit into memory: on its own, --cores 8 would start eight whatever they need.
-if (
-    workflow.is_main_process
-    and workflow.local_exec
-    and "mem_mb" not in workflow.global_resources
-):
-    workflow.register_resource("mem_mb", dag.memory_mb())
+# One job at a time on the GPU, and together no more memory than there is: on its own, --cores 8
+# would start eight jobs whatever they need. Of a limit on the command line Snakemake forgets the
+# profile's others, so both are set here.
+if workflow.is_main_process and workflow.local_exec:
+    for name, limit in (("gpu", 1), ("mem_mb", dag.memory_mb())):
+        if name not in workflow.global_resources:
+            workflow.register_resource(name, limit)
+
+
+# So are the jobs that it left in Slurm's queue: they would remove what this run makes.
+onstart:
+    if config["device"] == "auto" and not workflow.local_exec:
+        print(
+            "device: auto looks for a GPU on this machine, not on the nodes;"
+            " say --config device=cuda or device=cpu",
+            file=sys.stderr,
+        )
+    if workflow.executor_plugin.name == "slurm":
+        try:
+            left = orphans.cancel(workflow.executor_settings.jobname_prefix)
+        except RuntimeError as error:
+            raise WorkflowError(str(error))
+        if left:
+            print(
+                f"{len(left)} Slurm jobs of a killed run are cancelled",
+                file=sys.stderr,
+            )
+
 
 SCALE = config["scale"]
 DATA = config["data"]["folder"]

@@ -4,11 +4,14 @@ rule mnist_download:
         manifest=f"{DATA}/mnist/manifest.json",
     log:
         "logs/data/mnist_download.log",
+    # Nodes of a cluster often reach no other host; on one machine it makes no difference.
+    localrule: True
     conda:
         "../../environment.yml"
     threads: 1
     resources:
-        runtime="30m",
+        mem_mb=grow(1000),
+        runtime=grow("30m"),
     params:
         content=content_digest("mnist"),
         out=subpath(output.manifest, parent=True),

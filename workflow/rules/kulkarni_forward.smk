@@ -17,8 +17,8 @@ rule kulkarni_forward_train:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime="3h",
+        mem_mb=grow(3000),
+        runtime=grow("3h"),
         gpu=0,
     params:
         **dag.job_params(

@@ -5,12 +5,14 @@ rule nmnist_download:
         manifest=dag.official_recordings(config),
     log:
         "logs/data/nmnist_download.log",
+    # Nodes of a cluster often reach no other host; on one machine it makes no difference.
+    localrule: True
     conda:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime="4h",
+        mem_mb=grow(1500),
+        runtime=grow("4h"),
     params:
         out=subpath(output.manifest, parent=True),
         # With `auto` a machine that cannot reach them goes on with emulated recordings.
@@ -34,8 +36,8 @@ rule nmnist_real:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime="1h",
+        mem_mb=grow(1500),
+        runtime=grow("1h"),
     params:
         out=subpath(output.manifest, parent=True),
     message:
@@ -58,8 +60,8 @@ rule nmnist_recordings:
         "../../environment.yml"
     threads: 8
     resources:
-        mem_mb=2500,
-        runtime="2h",
+        mem_mb=grow(2500),
+        runtime=grow("2h"),
         gpu=dag.gpus(config),
     params:
         numbers=dag.canonical_json(config["data"]["nmnist_recordings"][SCALE]),

@@ -15,8 +15,8 @@ rule nmnist_emulator_fidelity:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime="1h",
+        mem_mb=grow(3000),
+        runtime=grow("1h"),
         gpu=0,
     params:
         **dag.job_params(

@@ -18,8 +18,8 @@ rule nmnist_grid_describe:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime="1h",
+        mem_mb=grow(4000),
+        runtime=grow("1h"),
         gpu=0,
     params:
         **dag.job_params(config, "nmnist_grid", "respike.experiments.nmnist_describe"),
@@ -67,8 +67,8 @@ use rule nmnist_grid_describe as nmnist_grid_final with:
         experiment=dag.pattern(config, "nmnist_grid", "final"),
     priority: 12
     resources:
-        mem_mb=4000,
-        runtime="6h",
+        mem_mb=grow(4000),
+        runtime=grow("6h"),
         gpu=dag.gpus(config),
     params:
         **dag.job_params(
@@ -86,8 +86,8 @@ use rule nmnist_grid_final as nmnist_grid_search_1 with:
     wildcard_constraints:
         experiment=dag.pattern(config, "nmnist_grid", "search_1"),
     resources:
-        mem_mb=4000,
-        runtime="24h",
+        mem_mb=grow(4000),
+        runtime=grow("24h"),
         gpu=dag.gpus(config),
     params:
         **dag.job_params(
@@ -107,8 +107,8 @@ use rule nmnist_grid_describe as nmnist_grid_table_1 with:
     wildcard_constraints:
         experiment=dag.pattern(config, "nmnist_grid", "table_1"),
     resources:
-        mem_mb=1500,
-        runtime="10m",
+        mem_mb=grow(1500),
+        runtime=grow("10m"),
         gpu=0,
     params:
         **dag.job_params(config, "nmnist_grid", "respike.experiments.nmnist_grid_table"),
@@ -133,8 +133,8 @@ rule nmnist_grid_cells:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime="10m",
+        mem_mb=grow(1500),
+        runtime=grow("10m"),
     params:
         code=code_digest("respike.nmnist_grid.tidy"),
         pins=pins_digest("respike.nmnist_grid.tidy"),

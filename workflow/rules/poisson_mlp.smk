@@ -15,8 +15,8 @@ rule poisson_mlp_train:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime="2h",
+        mem_mb=grow(3000),
+        runtime=grow("2h"),
         gpu=0,
     params:
         **dag.job_params(config, "poisson_mlp", "respike.experiments.poisson_mlp_train"),
@@ -71,8 +71,8 @@ use rule poisson_mlp_train as poisson_mlp_ann with:
     wildcard_constraints:
         experiment=dag.pattern(config, "poisson_mlp", "ann"),
     resources:
-        mem_mb=3000,
-        runtime="2h",
+        mem_mb=grow(3000),
+        runtime=grow("2h"),
         gpu=dag.gpus(config),
     params:
         **dag.job_params(
@@ -101,8 +101,8 @@ rule poisson_mlp_figures:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime="10m",
+        mem_mb=grow(1500),
+        runtime=grow("10m"),
     params:
         **dag.figure_params("poisson_mlp"),
     message:

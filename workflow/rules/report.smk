@@ -23,8 +23,8 @@ rule judge:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime="10m",
+        mem_mb=grow(1500),
+        runtime=grow("10m"),
     params:
         scale=SCALE,
         records=lambda wc: dag.RECORDS.as_posix(),
@@ -64,8 +64,8 @@ rule networks_figures:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime="10m",
+        mem_mb=grow(1000),
+        runtime=grow("10m"),
     params:
         code=code_digest("respike.figures.networks"),
         pins=pins_digest("respike.figures.networks"),
@@ -114,8 +114,8 @@ rule report:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime="10m",
+        mem_mb=grow(1500),
+        runtime=grow("10m"),
     params:
         code=code_digest("respike.report.render"),
         pins=pins_digest("respike.report.render"),
@@ -154,8 +154,8 @@ rule report_from_records:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime="30m",
+        mem_mb=grow(2000),
+        runtime=grow("30m"),
     params:
         scale="default" if SCALE == "smoke" else SCALE,
         records=lambda wc: dag.RECORDS.as_posix(),

@@ -17,8 +17,8 @@ rule snn_mnist_train:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime="2h",
+        mem_mb=grow(3000),
+        runtime=grow("2h"),
         gpu=dag.gpus(config),
     params:
         **dag.job_params(

@@ -17,8 +17,8 @@ rule stdp_tables_cell:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime="3h",
+        mem_mb=grow(3000),
+        runtime=grow("3h"),
         gpu=0,
     params:
         **dag.job_params(config, "stdp_tables", "respike.experiments.stdp_cell"),
@@ -60,8 +60,8 @@ use rule stdp_tables_cell as stdp_tables_ann with:
         experiment=dag.pattern(config, "stdp_tables", "ann"),
     priority: 4
     resources:
-        mem_mb=3000,
-        runtime="2h",
+        mem_mb=grow(3000),
+        runtime=grow("2h"),
         gpu=dag.gpus(config),
     params:
         **dag.job_params(
