@@ -253,8 +253,12 @@ def _run_and_write(
         }
     )
     files.write_json(args.metrics, {**written, "seal": provenance.seal(written)})
-    # Imports, data and digests before the run: what many small jobs pay again and again.
-    print(f"{label}: done in {wall_s:.0f} s, start-up {started_cpu_s:.1f} CPU s", file=sys.stderr)
+    # Start-up is imports, data and digests: what many small jobs pay again and again.
+    print(
+        f"{label}: done in {wall_s:.0f} s, {time.process_time():.1f} CPU s, "
+        f"of which start-up {started_cpu_s:.1f}",
+        file=sys.stderr,
+    )
 
 
 def _device_label(device: str) -> str:

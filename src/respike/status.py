@@ -246,6 +246,19 @@ def estimate(run: Run, config: dict, now: datetime) -> dict:
     return {"seconds": seconds, "rests_on": rests_on, "unknown": unknown}
 
 
+def startup(run: Run) -> dict | None:
+    """Return CPU seconds of the experiments that this run ended, and how much of it was start-up.
+
+    Each says so in the last line of its log (respike.job); None where none does.
+    """
+    whole, start, count = 0.0, 0.0, 0
+    for job in run.of(ended=True):
+        said = "".join(last_lines(log_of(job, run.scale), 1))
+        if found := re.search(r"done in \d+ s, ([\d.]+) CPU s, of which start-up ([\d.]+)$", said):
+            whole, start, count = whole + float(found[1]), start + float(found[2]), count + 1
+    return {"jobs": count, "cpu_s": whole, "startup_cpu_s": start} if count else None
+
+
 def look(load_config, now: datetime | None = None) -> dict | None:
     """Return the state of the newest run in this folder as plain data; None if there is no run.
 
@@ -303,6 +316,7 @@ def look(load_config, now: datetime | None = None) -> dict | None:
         ],
         "error": run.error,
         "estimate": estimate(run, config, now) if alive else None,
+        "startup": startup(run),
     }  # fmt: skip
 
 
@@ -346,6 +360,10 @@ def shown(found: dict | None) -> str:
             lines.append(f"    {one['said']}{ago}")
     if found["estimate"]:
         lines += ["", _estimate_text(found["estimate"], found["cores"])]
+    if spent := found["startup"]:
+        share = 100 * spent["startup_cpu_s"] / spent["cpu_s"]
+        text = f"experiments: {spent['jobs']} ended, {duration(spent['cpu_s'])} of CPU time"
+        lines += ["", f"{text}, {share:.0f} % of it start-up"]
     for one in found["failed"]:
         lines += ["", f"failed: {one['job']} (rule {one['rule']}), {one['log'] or 'no log'}"]
         lines += [f"    {line}" for line in one["last_lines"]]

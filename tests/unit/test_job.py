@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -103,8 +104,12 @@ def start(monkeypatch, tmp_path, small_mnist_folder, threads):
 @pytest.mark.parametrize(
     ("module", "settings"), [(poisson_mlp_encode, ENCODE), (ann_mlp, ANN)], ids=["encode", "ann"]
 )
-def test_a_result_is_valid_and_current(start, tmp_path, small_mnist_folder, module, settings):
+def test_a_result_is_valid_and_current(
+    start, tmp_path, small_mnist_folder, capsys, module, settings
+):
     assert start(module, settings, "--device", "cpu", "--protocol", "as_coded") == 0
+    said = capsys.readouterr().err.splitlines()[-1]  # `respike status` reads it
+    assert re.search(r"done in \d+ s, [\d.]+ CPU s, of which start-up [\d.]+$", said)
     result = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert provenance.problems(result) == []
     assert result["settings"] == settings and result["seed"] == 3

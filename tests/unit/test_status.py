@@ -237,3 +237,15 @@ def test_messages_and_logs_of_all_rules_have_the_form_that_is_read():
         if "{experiment}" in text:
             place = file.stem + "/{{experiment}}/seed={{seed}}.log"
             assert 'f"logs/{RESULTS}/' + place in text, place
+
+
+def test_start_up_is_summed_over_the_experiments_that_say_it(tmp_path):
+    run, when = status.Run(tmp_path / "log", scale="smoke"), datetime.now()
+    for number, text in enumerate(("3 s, 4.0 CPU s, of which start-up 1.5", "1 s, 1.0 CPU s, of "
+                                   "which start-up 0.5")):  # fmt: skip
+        log = tmp_path / f"{number}.log"
+        log.write_text(f"a b seed 0: epoch 1/1\na b seed 0: done in {text}\n")
+        run.jobs[number] = status.Job("a b: training, seed 0", when, when, log=log)
+    assert status.startup(run) == {"jobs": 2, "cpu_s": 5.0, "startup_cpu_s": 2.0}
+    run.jobs.clear()
+    assert status.startup(run) is None
