@@ -2,8 +2,8 @@
 
 kill -9 of Snakemake leaves its Slurm jobs in the queue. When such a job starts it removes what
 stands at its outputs, which the next run may have made in the meantime. So they are cancelled
-before a run submits its own. Snakemake's lock has been taken by then: no other run lives in the
-folder, and its jobs are nobody's. Plumbing: no number depends on it.
+before a run submits its own, if no other run lives in the folder (`run_lock.was_alone`): its jobs
+are then nobody's. Plumbing: no number depends on it.
 """
 
 import getpass

@@ -20,6 +20,7 @@ from pathlib import Path
 PATIENCE_S = 1.0  # a run that is about to end, or another that is just clearing up
 MARK = "RESPIKE_RUN"  # in the environment of a run and of all its jobs on this machine
 _held = []  # open for as long as the process lives; children do not inherit it
+was_alone = False  # whether no other run lived in the folder when this one took the lock
 
 
 def hold(folder: Path | str = ".snakemake") -> str:
@@ -34,8 +35,9 @@ def hold(folder: Path | str = ".snakemake") -> str:
         stream = open(folder / "respike.lock", "a+", encoding="utf-8")
     except OSError:
         return ""  # a read-only folder: Snakemake says so
+    global was_alone
     _held.append(stream)
-    alone = _alone(stream)
+    alone = was_alone = _alone(stream)
     stream.seek(0)
     marks = stream.read().split()
     said = (

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-HOLD = "import sys; from respike import run_lock; print(run_lock.hold(sys.argv[1]), flush=True)"
+HOLD = "import sys, time; from respike import run_lock; print(run_lock.hold(sys.argv[1]), flush=True)"
 NOTHING, ONE, TWO = "", *(f"an earlier run was killed: {n} locks removed" for n in (1, 2))
 OTHER = "another run is at work in this folder"
 
@@ -33,8 +33,8 @@ def test_locks_go_when_their_run_was_killed_and_stay_while_one_lives(folder):
     first, removed = start(folder, "import time; time.sleep(60)")
     assert removed == TWO  # nobody held the folder: left by a killed run
     (folder / "locks" / "0.output.lock").write_text("results/b\n")  # the lock of the first run
-    second, said = start(folder, "import time; time.sleep(60)")
-    assert said.startswith(OTHER)
+    second, said = start(folder, "print(run_lock.was_alone, flush=True); time.sleep(60)")
+    assert said.startswith(OTHER) and second.stdout.readline() == "False\n"
     assert (folder / "locks" / "0.output.lock").exists()
     os.kill(first.pid, signal.SIGKILL)
     first.wait()

@@ -45,7 +45,7 @@ onstart:
             " say --config device=cuda or device=cpu",
             file=sys.stderr,
         )
-    if workflow.executor_plugin.name == "slurm":
+    if workflow.executor_plugin.name == "slurm" and run_lock.was_alone:
         try:
             left = orphans.cancel(workflow.executor_settings.jobname_prefix)
         except RuntimeError as error:
