@@ -8,7 +8,9 @@ import time
 
 import pytest
 
-HOLD = "import sys, time; from respike import run_lock; print(run_lock.hold(sys.argv[1]), flush=True)"
+HOLD = (
+    "import sys, time; from respike import run_lock;print(run_lock.hold(sys.argv[1]), flush=True)"
+)
 NOTHING, ONE, TWO = "", *(f"an earlier run was killed: {n} locks removed" for n in (1, 2))
 OTHER = "another run is at work in this folder"
 
