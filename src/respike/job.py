@@ -270,10 +270,12 @@ def _device_label(device: str) -> str:
 
 
 def set_threads(threads: int) -> None:
-    """Limit numba and torch, where they are loaded, to `threads`.
+    """Limit numba, torch and the BLAS of NumPy to `threads`, loaded or not yet."""
+    import threadpoolctl
 
-    Snakemake sets the variables that BLAS reads (OMP_NUM_THREADS and the like) to the same number.
-    """
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(threads)  # for what is loaded from now on
+    threadpoolctl.threadpool_limits(threads)
     if numba := sys.modules.get("numba"):
         numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
     if torch := sys.modules.get("torch"):

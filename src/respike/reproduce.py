@@ -28,7 +28,7 @@ from respike.report import ask, collect, judge, ledger, records, show
 
 FOLDER = Path("build", "reproduce")
 # Metrics that are times of the machine; they differ from run to run.
-TIMES = re.compile(r"(^|_)cpu_(s|ms)(_|$)|^train_s_per_epoch|^first_layer_time_ratio$")
+TIMES = re.compile(r"(^|_)(cpu_(s|ms)|speed_up)(_|$)|^train_s_per_epoch|^first_layer_time_ratio$")
 
 
 class ReproduceError(RuntimeError):

@@ -61,7 +61,8 @@ def test_jobs_that_do_not_fit_into_memory_together_wait_for_each_other(smoke_tre
     assert not overlapping(spans)
     # Without such an option the limit is the machine's memory.
     shown = smoke_tree.snakemake(targets[0], "--force", "--quiet", "reason")
-    assert f"mem_mb={dag.memory_mb()}" in shown.stdout + shown.stderr
+    said = shown.stdout + shown.stderr
+    assert re.search(rf"Provided resources: .*mem_mb\D+{dag.memory_mb()}\b", said)
     smoke_tree.snakemake()
 
 
