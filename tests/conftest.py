@@ -232,6 +232,19 @@ def smoke_tree(tmp_path_factory, mnist_folder, nmnist_archive):
     return tree
 
 
+@pytest.fixture(scope="module")
+def undisturbed(smoke_tree, tmp_path_factory):
+    """Return a copy of the tree's results, which the tree gets back at the end of the module.
+
+    For tests that make results again. A copy of the tree would do, but compiled code is cached by
+    path, and would be compiled again.
+    """
+    kept = tmp_path_factory.mktemp("undisturbed")
+    shutil.copytree(smoke_tree / "results", kept / "results")
+    yield kept
+    shutil.copytree(kept / "results", smoke_tree / "results", dirs_exist_ok=True)
+
+
 @pytest.fixture
 def copied_tree(smoke_tree, tmp_path):
     """Return a copy of the finished smoke tree that a test may change; the data are shared."""

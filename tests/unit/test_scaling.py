@@ -110,6 +110,9 @@ def test_the_table_is_written_whole(tmp_path, mnist_folder, capsys):
 
 
 @pytest.mark.slow
-def test_every_real_case_runs(mnist_folder, capsys):
-    assert scaling.main(["--quick"]) == 0
-    assert capsys.readouterr().out.count("exponent") == len(scaling.load_cases())
+@pytest.mark.parametrize("name", ["stdp_tables", "nmnist_grid"])
+def test_real_cases_run(mnist_folder, capsys, name):
+    """Those of two sources; all take more than a minute."""
+    assert scaling.main(["--quick", "--case", name]) == 0
+    cases = [case for case in scaling.load_cases() if name in case["case"]]
+    assert len(cases) > 1 and capsys.readouterr().out.count("exponent") == len(cases)

@@ -49,7 +49,7 @@ def test_gpu_jobs_run_one_at_a_time_and_cpu_jobs_beside_them(tmp_path):
     assert beside
 
 
-def test_jobs_that_do_not_fit_into_memory_together_wait_for_each_other(smoke_tree):
+def test_jobs_that_do_not_fit_into_memory_together_wait_for_each_other(smoke_tree, undisturbed):
     targets = [f"results/smoke/poisson_mlp/{name}/seed=0/metrics.json"
                for name in ("encode", "optimum")]  # fmt: skip
     smoke_tree.snakemake(*targets, "--force", "--resources", "mem_mb=5000")  # 3000 each
@@ -63,7 +63,6 @@ def test_jobs_that_do_not_fit_into_memory_together_wait_for_each_other(smoke_tre
     shown = smoke_tree.snakemake(targets[0], "--force", "--quiet", "reason")
     said = shown.stdout + shown.stderr
     assert re.search(rf"Provided resources: .*mem_mb\D+{dag.memory_mb()}\b", said)
-    smoke_tree.snakemake()
 
 
 def declared(tree, key):
@@ -104,12 +103,12 @@ def running(tree):
             states = [stat.read_text().rpartition(")")[2].split()[0]
                       for stat in process.glob("task/*/stat")]  # fmt: skip
             declared = int(command[command.index("--threads") + 1])
-            yield process.name, declared, states.count("R"), len(states)
+            yield process.name, declared, states.count("R")
         except OSError:  # it ended meanwhile
             continue
 
 
-def test_jobs_compute_with_the_threads_that_they_declare(smoke_tree):
+def test_jobs_compute_with_the_threads_that_they_declare(smoke_tree, undisturbed):
     """Eight jobs at once on whatever cores there are: none takes more threads than its own."""
     names = ("poisson_mlp/train", "poisson_mlp/ann", "snn_mnist/train", "snn_mnist/cure_steps",
              "nmnist_grid/final", "kulkarni_forward/train", "stdp_tables/poisson_diehl_cook",
@@ -121,11 +120,11 @@ def test_jobs_compute_with_the_threads_that_they_declare(smoke_tree):
         command, cwd=smoke_tree.root, env=smoke_tree.env, stdout=-3, stderr=-3
     ) as run:
         while run.poll() is None:
-            for process, threads, computing, alive in running(smoke_tree):
-                samples.setdefault(process, []).append((computing > threads, alive))
+            for process, threads, computing in running(smoke_tree):
+                samples.setdefault(process, []).append(computing > threads)
             time.sleep(0.01)
+    # A job that asks git is two processes for a moment.
+    samples = {process: found for process, found in samples.items() if len(found) > 5}
     assert run.returncode == 0 and len(samples) == len(names)
-    over = {p: sum(more for more, _ in found) / len(found) for p, found in samples.items()}
-    print({p: (len(s), over[p], max(a for _, a in s)) for p, s in samples.items()})
+    over = {process: sum(found) / len(found) for process, found in samples.items()}
     assert max(over.values()) < 0.05, over
-    smoke_tree.snakemake()

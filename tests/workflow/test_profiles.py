@@ -134,7 +134,7 @@ def stubs(no_slurm, tmp_path):
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("device", ["cpu", "cuda", "auto"])
+@pytest.mark.parametrize("device", ["cuda", "auto"])
 def test_what_slurm_is_asked_for(smoke_tree, tmp_path, stubs, device):
     tree = smoke_tree.copy(tmp_path / "respike")
     path = "results/smoke/snn_mnist/ann/seed=0/metrics.json"
@@ -142,7 +142,7 @@ def test_what_slurm_is_asked_for(smoke_tree, tmp_path, stubs, device):
     status, shown = snakemake(
         stubs | {"PYTHONPATH": str(tree / "src")},
         "--workflow-profile", "profiles/slurm", path, "--config", "scale=smoke", f"device={device}",
-        cwd=tree.root,
+        "--slurm-init-seconds-before-status-checks", "1", cwd=tree.root,
     )  # fmt: skip
     assert status == 1 and "refused: no cluster" in shown
     first, second = re.findall(r"sbatch --parsable .*?(?=--wrap)", shown)
