@@ -240,9 +240,12 @@ def undisturbed(smoke_tree, tmp_path_factory):
     path, and would be compiled again.
     """
     kept = tmp_path_factory.mktemp("undisturbed")
-    shutil.copytree(smoke_tree / "results", kept / "results")
+    folders = ("results", ".snakemake/metadata")  # what Snakemake knows of them goes with them
+    for folder in folders:
+        shutil.copytree(smoke_tree / folder, kept / folder)
     yield kept
-    shutil.copytree(kept / "results", smoke_tree / "results", dirs_exist_ok=True)
+    for folder in folders:
+        shutil.copytree(kept / folder, smoke_tree / folder, dirs_exist_ok=True)
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ def kill(run, how, tree):
 def test_a_run_killed_at_random_moments_goes_on_with_the_same_command(runs):
     """Kills follow each other before the work is done, so that a recovery is killed too."""
     moments, kills = random.Random(0), 0
-    length_s = 8.0
+    length_s = 5.0
     while kills < KILLS:
         runs.take_away()
         finished, begun = {}, time.monotonic()
@@ -243,7 +243,7 @@ def test_a_clock_that_was_set_back(runs):
     for folder in ("data", "results", "reports", ".snakemake"):
         for file in (runs.tree / folder).rglob("*"):
             os.utime(file, (future, future), follow_symlinks=False)
-    assert runs.tree.planned() == planned
+    assert runs.tree.planned() <= planned
     runs.take_away(EXPERIMENTS[:3])
     run = runs.start()
     assert run.wait(300) == 0, runs.said()
