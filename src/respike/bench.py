@@ -92,10 +92,10 @@ def row(case: Case, found: dict, made_from: dict) -> dict[str, str]:
     return dict.fromkeys(COLUMNS, "") | {"case": case.name} | texts | numbers | made_from
 
 
-def as_csv(rows: list[dict]) -> str:
+def as_csv(rows: list[dict], columns: tuple[str, ...] = COLUMNS) -> str:
     """Return the table as text."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()

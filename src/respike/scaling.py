@@ -15,10 +15,8 @@ the two largest sizes goes on right then. The table holds both.
 from __future__ import annotations
 
 import argparse
-import csv
 import datetime
 import inspect
-import io
 import json
 import math
 import os
@@ -33,7 +31,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from respike import files, provenance, strict_yaml
+from respike import bench, files, provenance, strict_yaml
 
 CASES = provenance.ROOT / "benchmarks" / "scaling.yaml"
 TIMES = 10  # how much larger the study is whose cost is extrapolated
@@ -232,15 +230,6 @@ def one(case: dict, rounds: int) -> dict:
     return row(case, times, sizes, peaks)
 
 
-def as_csv(rows: list[dict]) -> str:
-    """Return the table as text."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
 def shown(found: dict) -> str:
     """Return one line for the terminal."""
     return (
@@ -288,7 +277,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     out = options.out or (None if options.quick else provenance.ROOT / "reports" / "scaling.csv")
     if out:
-        files.write_text(out, as_csv(rows))
+        files.write_text(out, bench.as_csv(rows, COLUMNS))
         print(out)
     return 0
 
