@@ -376,7 +376,7 @@ def _estimate_text(found: dict, cores: int) -> str:
     texts = {
         "earlier": "the times of the same rules for",
         "this": "this run's own for",
-        "other": "the average job of this run, a rough guess, for",
+        "other": "the average job of this run (too long at first: long jobs start first) for",
     }
     counts = found["rests_on"]
     rests = [f"{text} {counts[key]}" for key, text in texts.items() if counts[key]]

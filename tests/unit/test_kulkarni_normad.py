@@ -9,6 +9,7 @@ from test_kulkarni_neuron import CORRECTED, C
 from respike.data import mnist
 from respike.kulkarni import model as model
 from respike.kulkarni import normad as normad
+from respike.kulkarni import normad_fast
 from respike.kulkarni import passes as kulkarni_pass
 
 RNG = np.random.default_rng(5)
@@ -55,6 +56,32 @@ def test_training_on_one_image_is_the_formula(data):
     wanted[:, label] = desired
     assert errors == np.abs(wanted - out).sum()
     assert right == (model.decide(out.sum(axis=0)) == label)
+
+
+@pytest.mark.parametrize("modified", [False, True])
+def test_training_on_kept_spikes_is_the_plain_training(data, modified):
+    nets = [network(np.zeros((8112, 10)), inhibit_pA=2e4) for _ in range(2)]
+    own = nets[0].table(5e5, model.modified_decay(C)) if modified else None
+    desired = normad.desired_train(C, 3.5)
+    spikes = normad_fast.hidden_spikes(nets[1], data.train_images[:12], own)
+    for _ in range(2):
+        order = np.random.default_rng(4).permutation(12)
+        plain = normad.train_images(
+            nets[0], data.train_images, data.train_labels, order, desired, 100.0, 1.0, own
+        )
+        fast = normad_fast.train_on(nets[1], spikes, data.train_labels, order, desired, 100.0, 1.0)
+        assert fast == plain
+    assert np.abs(nets[0].weights).max() > 10
+    assert nets[1].weights == pytest.approx(nets[0].weights, rel=1e-9, abs=1e-9)
+
+
+def test_kept_spikes_are_those_of_the_pass(data):
+    net = network(np.zeros((8112, 10)))
+    spikes = normad_fast.hidden_spikes(net, data.train_images[:3])
+    hidden, _ = kulkarni_pass.run(net, data.train_images[:3])
+    for neurons, per_step, counts in zip(spikes.neurons, spikes.counts, hidden, strict=True):
+        assert (np.bincount(neurons, minlength=8112) == counts).all()
+        assert per_step.shape == (C.num_steps,) and per_step.sum() == counts.sum()
 
 
 def test_weights_of_silent_neurons_stay(data):

@@ -17,7 +17,7 @@ rule kulkarni_forward_train:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=grow(3000),
+        mem_mb=grow(4500),
         runtime=grow("3h"),
         gpu=0,
     params:

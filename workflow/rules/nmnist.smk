@@ -56,9 +56,10 @@ rule nmnist_recordings:
         manifest=f"{DATA}/nmnist_{SCALE}/manifest.json",
     log:
         f"logs/data/nmnist_{SCALE}.log",
+    priority: 20  # the grid waits for it; one thread: both cores are seldom free at once
     conda:
         "../../environment.yml"
-    threads: 8
+    threads: 1
     resources:
         mem_mb=grow(2500),
         runtime=grow("2h"),

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-import seaborn
 
 from respike import files
 
@@ -30,28 +29,33 @@ INK = "#333333"
 BAND = "#BBBBBB"
 
 
+TICKS = {"major.width": 1.25, "major.size": 6, "minor.width": 1, "minor.size": 4, "labelsize": 9}
+# On top of seaborn's "ticks", which matplotlib brings: importing seaborn takes more than a second.
+STYLE = {
+    "figure.constrained_layout.use": True,
+    "font.size": 12,
+    "legend.title_fontsize": 12,
+    "axes.linewidth": 1.25,
+    "patch.edgecolor": "w",
+    "patch.force_edgecolor": True,
+    **{f"{axis}tick.{key}": value for axis in "xy" for key, value in TICKS.items()},
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": INK,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "font.family": "DejaVu Sans",  # shipped with matplotlib: the same on every machine
+}
+
+
 def theme() -> None:
     """Set the look of all figures."""
-    seaborn.set_theme(
-        context="notebook",
-        style="ticks",
-        rc={
-            "figure.constrained_layout.use": True,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.edgecolor": INK,
-            "axes.titlesize": 11,
-            "axes.titleweight": "bold",
-            "axes.titlelocation": "left",
-            "axes.labelsize": 10,
-            "xtick.labelsize": 9,
-            "ytick.labelsize": 9,
-            "legend.fontsize": 9,
-            "legend.frameon": False,
-            "lines.linewidth": 1.6,
-            "font.family": "DejaVu Sans",  # shipped with matplotlib: the same on every machine
-        },
-    )
+    plt.style.use(["seaborn-v0_8-ticks", STYLE])
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Figures of the two searches of the N-MNIST grid document: tables, protocols, effects, subset."""
 
 import numpy as np
-import seaborn
 
 from respike.figures.draw import (
     BAND,
@@ -66,6 +65,8 @@ def heat_map(runs: Runs, name: str, table: int, down: tuple[str, ...]) -> plt.Fi
         if cell in published:
             texts[at] += f"\n({100 * published[cell]:.2f})"
             framed.append(at)
+    import seaborn  # takes more than a second: no other figure needs it
+
     size = (3.2 + 0.85 * len(keys[1]), max(2.8, 1.8 + 0.62 * len(keys[0])))
     figure, ax = plt.subplots(figsize=size)
     seaborn.heatmap(
