@@ -111,9 +111,13 @@ def _end_jobs_of(marks: Iterable[str]) -> int:
 
 
 def _carrying(wanted: set[bytes]) -> Iterator[int]:
+    # Processes of Slurm jobs are left to respike.orphans, which cancels those jobs.
+    own = f"SLURM_JOB_ID={os.environ.get('SLURM_JOB_ID', '')}".encode()
     for file in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):  # it ended meanwhile, or belongs to somebody else
-            if not wanted.isdisjoint(file.read_bytes().split(b"\0")):
+            found = set(file.read_bytes().split(b"\0"))
+            slurm = {entry for entry in found if entry.startswith(b"SLURM_JOB_ID=")}
+            if not wanted.isdisjoint(found) and slurm <= {own}:
                 yield int(file.parent.name)
 
 

@@ -52,10 +52,11 @@ def test_locks_go_when_their_run_was_killed_and_stay_while_one_lives(folder):
 def test_a_job_that_outlives_its_run_is_ended_by_the_next_and_no_other_process_is(folder):
     run, _ = start(
         folder,
-        "import subprocess, time; print(subprocess.Popen(['sleep', '60']).pid, flush=True);"
-        "time.sleep(60)",
+        "import os, subprocess, time; print(subprocess.Popen(['sleep', '60']).pid, flush=True);"
+        "env = {**os.environ, 'SLURM_JOB_ID': '62'};"
+        "print(subprocess.Popen(['sleep', '60'], env=env).pid, flush=True); time.sleep(60)",
     )
-    job = int(run.stdout.readline())
+    job, of_slurm = (int(run.stdout.readline()) for _ in range(2))
     stranger = subprocess.Popen(["sleep", "60"])
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
@@ -64,6 +65,7 @@ def test_a_job_that_outlives_its_run_is_ended_by_the_next_and_no_other_process_i
     _, removed = start(folder, "pass")
     assert removed == f"{ONE}, 1 processes of its jobs ended"
     assert not alive(job) and stranger.poll() is None
+    os.kill(of_slurm, signal.SIGKILL)  # it lived on: Slurm's jobs are cancelled, not killed
     stranger.kill()
 
 
