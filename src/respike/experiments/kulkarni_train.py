@@ -67,7 +67,7 @@ def kept_spikes(net, images, table, progress) -> HiddenSpikes:
         part = hidden_spikes(net, images[start : start + BLOCK], table)
         kept.neurons.extend(part.neurons)
         kept.counts.extend(part.counts)
-        progress("image", len(kept.counts), len(images), of="hidden pass")
+        progress("image", len(kept.counts), len(images))
     return kept
 
 
