@@ -38,7 +38,8 @@ if [ "$(cat $venv/lock.stamp 2>/dev/null)" != "$lock_key" ] || ! fits $venv/bin/
         echo "setup: $python cannot create an environment (on Debian: apt-get install python3-venv)" >&2
         exit 1
     }
-    $venv/bin/python -m pip install --disable-pip-version-check --require-hashes \
+    # --no-compile: Python compiles what is imported; all packages at once take most of a minute.
+    $venv/bin/python -m pip install --no-compile --disable-pip-version-check --require-hashes \
         --log $venv/install.log -r requirements.lock 2>$venv/install.err |
         awk -v total="$total" '
             /^Collecting/ && ++n % 20 == 0 { print "setup: " n " of at most " total " packages found"; fflush() }

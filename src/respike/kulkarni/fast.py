@@ -23,6 +23,9 @@ from respike.kulkarni.neuron import Constants, Variant, pixel_trains, resume_ste
 
 POSITIONS, PIXELS = MAP * MAP, SIDE * SIDE
 LANES = 12  # filters of a position: a few vector operations serve all of them
+BIT = 1 << np.arange(LANES)
+# The lowest bit that is set in a number of so many bits.
+LOWEST = np.array([0] + [(k & -k).bit_length() - 1 for k in range(1, 1 << LANES)])
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,7 @@ def hidden_events(image, trains, filters, n_filters, gain, layer, num_steps, spk
     touched = np.empty(POSITIONS, np.int32)
     first_free_at = resume[num_steps]  # holds_first: until then some neuron is refractory
     scale = gain * per_pA
+    all_lanes = (1 << n_filters) - 1
     n = 0
     for t in range(num_steps):
         n_touched = 0
@@ -168,20 +172,26 @@ def hidden_events(image, trains, filters, n_filters, gain, layer, num_steps, spk
             for f in range(LANES):
                 z = row[f] * relaxed + scale * sums[f]
                 row[f] = 0.0 if t < free[f] else z
-            reached = 0
-            for f in range(LANES):
-                reached += row[f] >= theta
             if holds_first and q == 0 and t < first_free_at:
-                u[0, 0] = 0.0
-            if reached:
-                for f in range(n_filters):
-                    if u[q, f] > theta or (inclusive and u[q, f] == theta):
-                        u[q, f] = 0.0
-                        free_at[q, f] = resume[t]
-                        newest = max(newest, resume[t])
-                        spk_t[n] = t
-                        spk_n[n] = f * POSITIONS + q
-                        n += 1
+                row[0] = 0.0
+            fired = 0  # bit f: neuron f fires
+            if inclusive:
+                for f in range(LANES):
+                    fired |= BIT[f] if row[f] >= theta else 0
+            else:
+                for f in range(LANES):
+                    fired |= BIT[f] if row[f] > theta else 0
+            fired &= all_lanes
+            if fired:
+                newest = max(newest, resume[t])
+            while fired:  # by bits: a branch per neuron would often be guessed wrong
+                f = LOWEST[fired]
+                fired &= fired - 1
+                row[f] = 0.0
+                free[f] = resume[t]
+                spk_t[n] = t
+                spk_n[n] = f * POSITIONS + q
+                n += 1
         first_free_at = newest
     return n
 
