@@ -11,6 +11,7 @@ import torch
 
 from respike.bench import Case
 from respike.kulkarni import model as model
+from respike.kulkarni import normad, normad_fast
 from respike.kulkarni import passes as kulkarni_pass
 from respike.kulkarni.neuron import VARIANTS, Constants, current_to_spikes, pixel_trains
 
@@ -61,7 +62,28 @@ def cases(data, device, threads):
                     "peer: the document's loop, torch convolution and NumPy neurons, on the CPU",
                 )
             )  # fmt: skip
+    if device == "cpu":
+        found.append(_training(data, filters))
     return found
+
+
+def _training(data, filters):
+    """Return NormAD on one core: an image shown after the first epoch, kept spikes or none."""
+    net = kulkarni_pass.Network(
+        CONSTANTS, VARIANTS["corrected"], filters, 1e6, np.zeros((8112, 10)), 1.0, 2e4
+    )
+    desired = normad.desired_train(CONSTANTS, 3.5)
+    spikes = normad_fast.hidden_spikes(net, data.train_images[:N_IMAGES])
+    order = np.arange(N_IMAGES)
+    shown = (data.train_labels, order, desired, 100.0, 1.0)
+    return Case(
+        "kulkarni NormAD training", unit="ms per image and epoch",
+        ours=lambda: normad_fast.train_on(net, spikes, *shown),
+        peer=lambda: normad.train_images(net, data.train_images, *shown),
+        per_call=N_IMAGES, peer_per_call=N_IMAGES, device="cpu", threads=1,
+        note="from the second epoch on, when the hidden spikes are kept; peer: our plain path, "
+        "which passes the image again and updates every neuron in each of 1000 steps",
+    )  # fmt: skip
 
 
 def _on_cpu(net, images, table):
