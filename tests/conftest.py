@@ -131,6 +131,26 @@ def threads():
     torch.set_num_threads(before[1])
 
 
+def bring_machine_code(source: Path, target: Path) -> None:
+    """Copy what numba compiled for one tree to another, which need not compile it again.
+
+    Numba names the folder of a package's machine code by the package's path. The folder above has
+    a digest of the modules (respike.compiled): machine code of other modules is never found.
+    """
+    from numba.core.caching import UserProvidedCacheLocator
+
+    def name(package):
+        return UserProvidedCacheLocator.get_suitable_cache_subpath(str(package / "module.py"))
+
+    packages = {init.parent.relative_to(source) for init in source.glob("src/**/__init__.py")}
+    for digest in source.glob(".cache/numba/*"):
+        for package in packages:
+            compiled = digest / name(source / package)
+            if compiled.is_dir():
+                place = target / ".cache" / "numba" / digest.name / name(target / package)
+                shutil.copytree(compiled, place, dirs_exist_ok=True)
+
+
 class Tree:
     """A copy of the project in a folder of its own, and the commands that run in it."""
 
@@ -181,6 +201,7 @@ class Tree:
             self.root, root, ignore=lambda folder, _: {"data"} if folder == str(self.root) else {}
         )
         shutil.copytree(self / "data", root / "data", copy_function=os.link)
+        bring_machine_code(self.root, root)
         return Tree(root)
 
     @contextlib.contextmanager
@@ -228,24 +249,16 @@ def smoke_tree(tmp_path_factory, mnist_folder, nmnist_archive):
     tree.git("init", "--quiet", "--initial-branch=main")
     tree.git("add", "--all")
     tree.git("commit", "--quiet", "--allow-empty", "--message", "copy")
+    bring_machine_code(ROOT, tree.root)
     tree.snakemake(timeout=3600)  # other work may hold the machine up
+    bring_machine_code(tree.root, ROOT)
     return tree
 
 
 @pytest.fixture(scope="module")
-def undisturbed(smoke_tree, tmp_path_factory):
-    """Return a copy of the tree's results, which the tree gets back at the end of the module.
-
-    For tests that make results again. A copy of the tree would do, but compiled code is cached by
-    path, and would be compiled again.
-    """
-    kept = tmp_path_factory.mktemp("undisturbed")
-    folders = ("results", ".snakemake/metadata")  # what Snakemake knows of them goes with them
-    for folder in folders:
-        shutil.copytree(smoke_tree / folder, kept / folder)
-    yield kept
-    for folder in folders:
-        shutil.copytree(kept / folder, smoke_tree / folder, dirs_exist_ok=True)
+def shared_copy(smoke_tree, tmp_path_factory):
+    """Return a copy of the finished smoke tree for the tests of a module that leave it finished."""
+    return smoke_tree.copy(tmp_path_factory.mktemp("shared") / "respike")
 
 
 @pytest.fixture

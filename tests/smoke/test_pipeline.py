@@ -198,24 +198,38 @@ def test_a_second_call_runs_nothing(smoke_tree):
     assert before == {path: path.stat().st_mtime_ns for path in results(smoke_tree)}
 
 
-def test_a_dry_run_of_the_finished_tree_answers_in_five_seconds(smoke_tree):
-    times = []
-    for _ in range(2):  # the better of two: other jobs may share the machine
+def seconds(call, times=1):
+    """Return the least wall time of some calls: other work on the machine only adds."""
+    taken = []
+    for _ in range(times):
         start = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - start)
+    return min(taken)
+
+
+@pytest.fixture(scope="module")
+def start_s(smoke_tree):
+    """Return how long Snakemake takes to start here: about 1.2 s where our limits were set."""
+    return seconds(lambda: smoke_tree.run("snakemake", "--version"), times=3)
+
+
+def test_a_dry_run_of_the_finished_tree_answers_at_once(smoke_tree, start_s):
+    def dry_run():
         done = smoke_tree.snakemake("--dry-run")
-        times.append(time.perf_counter() - start)
-    assert "Nothing to be done" in done.stdout + done.stderr
-    assert min(times) < 5, times
+        assert "Nothing to be done" in done.stdout + done.stderr
+
+    assert seconds(dry_run, times=3) < 5 * start_s  # about 2.5 s
 
 
-def test_an_edited_template_is_in_the_report_within_twenty_seconds(copied_tree):
+def test_an_edited_template_is_soon_in_the_report(copied_tree, start_s):
     template = copied_tree / "src/respike/report/templates/comparison.html.j2"
     template.write_text(template.read_text().replace("</body>", "<p>a new line</p></body>"))
-    start = time.perf_counter()
-    done = copied_tree.snakemake()
-    assert time.perf_counter() - start < 20
+    runs = []
+    taken = seconds(lambda: runs.append(copied_tree.snakemake()))
     assert "a new line" in (copied_tree / "reports/smoke/comparison.html").read_text()
-    assert ran(done) == {"report"}
+    assert ran(runs[0]) == {"report"}
+    assert taken < 16 * start_s  # less than 20 s
 
 
 def ran(done):

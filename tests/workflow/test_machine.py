@@ -49,18 +49,18 @@ def test_gpu_jobs_run_one_at_a_time_and_cpu_jobs_beside_them(tmp_path):
     assert beside
 
 
-def test_jobs_that_do_not_fit_into_memory_together_wait_for_each_other(smoke_tree, undisturbed):
+def test_jobs_that_do_not_fit_into_memory_together_wait_for_each_other(shared_copy):
     targets = [f"results/smoke/poisson_mlp/{name}/seed=0/metrics.json"
                for name in ("encode", "optimum")]  # fmt: skip
-    smoke_tree.snakemake(*targets, "--force", "--resources", "mem_mb=5000")  # 3000 each
+    shared_copy.snakemake(*targets, "--force", "--resources", "mem_mb=5000")  # 3000 each
     spans = []
     for target in targets:
-        run = json.loads((smoke_tree / target).read_text())
+        run = json.loads((shared_copy / target).read_text())
         start = datetime.fromisoformat(run["started"]).timestamp()
         spans.append((start, start + run["wall_s"]))
     assert not overlapping(spans)
     # Without such an option the limit is the machine's memory.
-    shown = smoke_tree.snakemake(targets[0], "--force", "--quiet", "reason")
+    shown = shared_copy.snakemake(targets[0], "--force", "--quiet", "reason")
     said = shown.stdout + shown.stderr
     assert re.search(rf"Provided resources: .*mem_mb\D+{dag.memory_mb()}\b", said)
 
@@ -108,7 +108,7 @@ def running(tree):
             continue
 
 
-def test_jobs_compute_with_the_threads_that_they_declare(smoke_tree, undisturbed):
+def test_jobs_compute_with_the_threads_that_they_declare(shared_copy):
     """Eight jobs at once on whatever cores there are: none takes more threads than its own."""
     names = ("poisson_mlp/train", "snn_mnist/cure_steps", "nmnist_grid/final",
              "kulkarni_forward/full_pass_as_coded", "stdp_tables/poisson_diehl_cook",
@@ -117,10 +117,10 @@ def test_jobs_compute_with_the_threads_that_they_declare(smoke_tree, undisturbed
     command = ("snakemake", "--cores", "8", *targets, "--force", "--config", "scale=smoke")
     samples = {}
     with subprocess.Popen(
-        command, cwd=smoke_tree.root, env=smoke_tree.env, stdout=-3, stderr=-3
+        command, cwd=shared_copy.root, env=shared_copy.env, stdout=-3, stderr=-3
     ) as run:
         while run.poll() is None:
-            for process, threads, computing in running(smoke_tree):
+            for process, threads, computing in running(shared_copy):
                 samples.setdefault(process, []).append(computing > threads)
             time.sleep(0.01)
     # A job that asks git is two processes for a moment.

@@ -28,7 +28,7 @@ JUDGED = "results/smoke/verdicts.json"
 
 
 class Runs:
-    """Some results of a finished tree: taken away, made again, compared."""
+    """Some results of a finished tree: taken away, made again, held against the first ones."""
 
     def __init__(self, tree, undisturbed):
         self.tree, self.undisturbed = tree, undisturbed
@@ -109,9 +109,9 @@ def jobs(tree):
 
 
 @pytest.fixture(scope="module")
-def runs(smoke_tree, undisturbed):
-    """Return the finished tree and a copy of its results, which it gets back at the end."""
-    return Runs(smoke_tree, undisturbed)
+def runs(shared_copy, smoke_tree):
+    """Return the copy in which runs are disturbed, and the tree that it was taken from."""
+    return Runs(shared_copy, smoke_tree)
 
 
 def kill(run, how, tree):

@@ -387,11 +387,7 @@ def planned(request, smoke_tree, outputs, tmp_path_factory):
         return dict(zip(asked, pool.map(try_out, asked), strict=True))
 
 
-# What the rules do not get right yet; each line goes when its rule is mended.
-@pytest.mark.parametrize(
-    "case",
-    CASES,
-)
+@pytest.mark.parametrize("case", CASES)
 def test_an_edit_makes_anew_exactly_what_depends_on_it(outputs, planned, case):
     if isinstance(planned[case], Exception):
         raise planned[case]
