@@ -38,7 +38,7 @@ if [ "$(cat $venv/lock.stamp 2>/dev/null)" != "$lock_key" ] || ! fits $venv/bin/
         echo "setup: $python cannot create an environment (on Debian: apt-get install python3-venv)" >&2
         exit 1
     }
-    # --no-compile: Python compiles what is imported; all packages at once take most of a minute.
+    # --no-compile: pip compiles on one core, compileall on all.
     $venv/bin/python -m pip install --no-compile --disable-pip-version-check --require-hashes \
         --log $venv/install.log -r requirements.lock 2>$venv/install.err |
         awk -v total="$total" '
@@ -48,6 +48,10 @@ if [ "$(cat $venv/lock.stamp 2>/dev/null)" != "$lock_key" ] || ! fits $venv/bin/
         echo "setup: pip failed; its full log is $venv/install.log. Call again to try again." >&2
         exit 1
     }
+    # A job that had to compile torch would start two seconds later: each of them where
+    # PYTHONDONTWRITEBYTECODE is set. A file that does not compile is nobody's (a template).
+    echo "setup: compiling"
+    $venv/bin/python -m compileall -qq -j 0 -x '/tests?/' $venv/lib || true
     rm -f $venv/package.stamp
     echo "$lock_key" >$venv/lock.stamp
 fi
