@@ -17,7 +17,7 @@ from respike.figures.draw import (
 )
 from respike.nmnist_grid.cells import Cell
 from respike.nmnist_grid.published import TABLES
-from respike.nmnist_grid.tables import FACTORS, Row, marginal_means
+from respike.nmnist_grid.tables import FACTORS, Row, effect, marginal_means, variance_share
 
 UNITS = {
     "t_window": "t_window (us)",
@@ -100,22 +100,23 @@ def protocols(runs: Runs) -> plt.Figure:
     """Show published rows against ours, by protocol and by the recordings that are judged."""
     figure, axes = plt.subplots(1, 2, figsize=(12, 5))
     for ax, table in zip(axes, (1, 2), strict=True):
-        ends = list(TABLES[table].values())
         for name, colour, said in (
             (f"table_{table}", SNN, "as documented"),
-            (f"table_{table}_rows", SNN, None),
+            (f"table_{table}_rows", SNN, "as documented"),
             (f"table_{table}_as_coded", OTHER, "as coded"),
+            (f"table_{table}_rows_as_coded", OTHER, "as coded"),
         ):
             for kind, filled in (("held_out", True), ("training", False)):
                 ours = mean_accuracy(runs[name], kind)
                 both = [cell for cell in TABLES[table] if cell in ours]
                 if not both:
                     continue
-                ends += [ours[cell] for cell in both]
+                label = f"{said}, {'held out' if filled else 'trained on'}"
+                known = ax.get_legend_handles_labels()[1]
                 ax.scatter(
                     [TABLES[table][cell] for cell in both], [ours[cell] for cell in both],
                     facecolors=colour if filled else "none", edgecolors=colour, s=36,
-                    label=f"{said}, {'held out' if filled else 'trained on'}" if said else None,
+                    label=None if label in known else label,
                 )  # fmt: skip
         low, high = min(TABLES[table].values()), max(TABLES[table].values())
         ax.plot([low, high], [low, high], color=PUBLISHED, linestyle="--", label="as published")
@@ -159,15 +160,18 @@ def effects(runs: Runs) -> plt.Figure:
                 ticks.append((position, f"{value}"))
                 position += 1
             ax.plot(np.arange(len(means)) + start, means, color=SNN)
+            size = 100 * np.mean([effect(table, factor, kind) for table in tables])
+            share = 100 * np.mean([variance_share(table, factor, kind) for table in tables])
             ax.text(
-                (start + position - 1) / 2, 1.0, UNITS[factor], ha="center", va="bottom",
-                fontsize=9, transform=ax.get_xaxis_transform(),
+                (start + position - 1) / 2, 1.0,
+                f"{UNITS[factor]}\nrange {size:.2g}\nvariance {share:.0f} %",
+                ha="center", va="bottom", fontsize=8, transform=ax.get_xaxis_transform(),
             )  # fmt: skip
             ax.axvline(position - 0.25, color=BAND, linewidth=0.8)
             position += 0.5
         ax.axhline(0, color=INK, linewidth=0.8)
         ax.set_xticks([at for at, _ in ticks], [text for _, text in ticks], rotation=45)
-        ax.set_title(title, pad=22)
+        ax.set_title(title, pad=42)
     axes[0][0].set_ylabel("marginal mean less mean of all (points)")
     return figure
 
