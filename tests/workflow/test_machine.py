@@ -94,8 +94,8 @@ def test_no_job_took_more_memory_than_its_rule_declares(smoke_tree):
     assert seen > 20
 
 
-# Batches of 80 MB, of each of which 4 kB are kept. How the heap lies differs from process to process
-# and with what was freed before, so several starts are tried.
+# Batches of 80 MB, of each of which 4 kB are kept. How the heap lies differs from process to
+# process and with what was freed before, so several starts are tried.
 BATCHES = """
 import resource, torch
 torch.set_num_threads(1)
