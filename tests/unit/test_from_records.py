@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 
 import pytest
 import test_report
@@ -87,6 +88,38 @@ def test_some_missing_records_leave_fewer_runs(recorded):
     found = claims(build(recorded))["toy.good"]
     assert found["verdict"]["status"] == "inconclusive"
     assert found["verdict"]["reason"] == "Only n = 1 run, 3 are needed for a verdict."
+
+
+def test_figures_are_drawn_from_what_is_recorded_and_say_from_how_many(recorded, monkeypatch):
+    shutil.rmtree(recorded / "records/toy/train/seed=3")
+    runs = [f"results/default/toy/train/seed={seed}/metrics.json" for seed in range(5)]
+    monkeypatch.setattr(dag, "figures", lambda *args: {"toy_fig1": runs, "toy_fig2": runs[3:4]})
+    monkeypatch.setattr(dag, "published_json", lambda source: "{}")
+    drawn = []
+
+    def draw(call, **options):
+        at = call.index("--runs")
+        drawn.append([str(path.relative_to(recorded / "work")) for path in call[at + 1 :]])
+        picture = call[call.index("--out") + 1]
+        picture.parent.mkdir(exist_ok=True)
+        picture.write_bytes(test_report.PIXEL)
+        return subprocess.CompletedProcess(call, 0)
+
+    monkeypatch.setattr(from_records.subprocess, "run", draw)
+    verdicts = build(recorded)
+    assert drawn == [runs[:3] + runs[4:]]
+    first, second = verdicts["sources"][0]["figures"]
+    assert (first["drawn_from"], second["drawn_from"]) == ([4, 5], None)
+    for name in ("comparison.html", "comparison.md"):
+        text = (recorded / "out" / name).read_text()
+        assert text.count("Drawn from 4 of 5 runs") == 1
+    # With all records there, nothing is said; a picture of fewer runs does not stay.
+    monkeypatch.setattr(dag, "figures", lambda *args: {"toy_fig1": runs[:3]})
+    build(recorded)
+    assert "Drawn from" not in (recorded / "out/comparison.html").read_text()
+    monkeypatch.setattr(dag, "figures", lambda *args: {"toy_fig1": runs[3:4]})
+    build(recorded)
+    assert not (recorded / "work/figures/toy_fig1.png").exists()
 
 
 def test_a_tampered_record_is_refused(recorded, capsys):

@@ -79,9 +79,10 @@ def heat_map(runs: Runs, name: str, table: int, down: tuple[str, ...]) -> plt.Fi
     ax.set_yticks(
         np.arange(len(keys[0])) + 0.5, [", ".join(map(str, k)) for k in keys[0]], rotation=0
     )
+    said = f"Mean of {len(runs[name])} runs" if len(runs[name]) > 1 else "One run"
     ax.set(
         xlabel="hidden neurons, beta", ylabel=", ".join(UNITS[f] for f in down),
-        title=f"Mean of {len(runs[name])} runs; framed: printed, in brackets: published",
+        title=f"{said}; framed: printed, in brackets: published",
     )  # fmt: skip
     return figure
 
@@ -164,7 +165,7 @@ def effects(runs: Runs) -> plt.Figure:
             share = 100 * np.mean([variance_share(table, factor, kind) for table in tables])
             ax.text(
                 (start + position - 1) / 2, 1.0,
-                f"{UNITS[factor]}\nrange {size:.2g}\nvariance {share:.0f} %",
+                f"{UNITS[factor]}\nrange {size:.2f}\nvariance {share:.0f} %",
                 ha="center", va="bottom", fontsize=8, transform=ax.get_xaxis_transform(),
             )  # fmt: skip
             ax.axvline(position - 0.25, color=BAND, linewidth=0.8)

@@ -75,32 +75,42 @@ def build(scale: str, folder: Path, out: Path, work: Path) -> dict:
         sources.append(source)
     verdicts = collect.verdicts_of(sources, runs, scale) | {"from_records": True}
     groups = networks.compare(runs, lambda path: collect.answers(Path(where[path])))
-    figures = draw(config, chosen, work)
+    figures, drawn_from = draw(config, chosen, work)
+    for figure in (figure for source in verdicts["sources"] for figure in source["figures"]):
+        figure["drawn_from"] = drawn_from.get(figure["id"])
     plot_networks(groups, work, figures)
     render.write(verdicts, groups, collect.table(runs), figures, out, [])
     files.write_json(out / "verdicts.json", verdicts)
     return verdicts
 
 
-def draw(config: dict, chosen: records.Chosen, work: Path) -> Path:
-    """Draw every figure all of whose runs are recorded whole; return the folder of figures."""
-    figures = work / "figures"
+def draw(config: dict, chosen: records.Chosen, work: Path) -> tuple[Path, dict[str, list[int]]]:
+    """Draw every figure of which runs are recorded whole, from those.
+
+    Return the folder of figures, and figure -> [runs that it is drawn from, runs of the scale].
+    """
+    figures, drawn_from = work / "figures", {}
     for source in config["sources"]:
         for figure, inputs in dag.figures(config, source).items():
             metrics = [path for path in inputs if path.endswith("metrics.json")]
-            kept = [chosen.current.get(path) for path in metrics]
-            if not all(record and record.complete for record in kept):
+            kept = {path: chosen.current[path] for path in metrics if path in chosen.current}
+            unpacked = {work / path: record for path, record in kept.items() if record.complete}
+            picture = figures / f"{figure}.png"
+            picture.unlink(missing_ok=True)  # of an earlier call, from other runs
+            if not unpacked:
                 continue
-            unpacked = [work / path for path in metrics]
-            for record, path in zip(kept, unpacked, strict=True):
+            for path, record in unpacked.items():
                 records.unpack(record, path)
             call = [sys.executable, "-m", f"respike.figures.{source}", "--figure", figure]
-            call += ["--published", dag.published_json(source), "--out", figures / f"{figure}.png"]
+            call += ["--published", dag.published_json(source), "--out", picture]
             done = subprocess.run([*call, "--runs", *unpacked], capture_output=True, text=True)
+            share = f"{len(unpacked)} of {len(metrics)} runs"
             if done.returncode:
                 last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-                print(f"figure {figure} not drawn: {last}", file=sys.stderr)
-    return figures
+                print(f"figure {figure} not drawn from {share}: {last}", file=sys.stderr)
+            else:
+                drawn_from[figure] = [len(unpacked), len(metrics)]
+    return figures, drawn_from
 
 
 def plot_networks(groups: list[dict], work: Path, figures: Path) -> None:
