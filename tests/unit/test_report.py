@@ -493,3 +493,19 @@ def test_a_number_beyond_measure_is_short(value, unit, text):
     from respike.report import show
 
     assert show.bare(value, unit) == text
+
+
+@pytest.mark.parametrize(
+    ("mean", "half", "text"),
+    [
+        (0.0000222, 0.00172, "0.00 ± 0.17 points"),
+        (-0.00002, 0.00172, "0.00 ± 0.17 points"),
+        (0.00008, 0.00172, "0.01 ± 0.17 points"),
+        (-0.0432, 0.0095, "\N{MINUS SIGN}4.32 ± 0.95 points"),
+        (0.00002, 0.00003, "0.002 ± 0.003 points"),
+    ],
+)
+def test_a_mean_has_no_digits_below_those_of_its_half_width(mean, half, text):
+    from respike.report import show
+
+    assert show.interval(mean, half, "points") == text

@@ -52,6 +52,8 @@ def interval(mean: float | None, half: float | None, unit: str) -> str:
     if mean is None or not half or half < 1e-9 * max(1.0, abs(mean)):
         return number(mean, unit)
     if unit in ("fraction", "points"):
+        if abs(mean) < 0.0001 <= half:  # no digits below those of the half width
+            mean = round(mean, 4) + 0.0
         return f"{bare(mean, unit)} ± {bare(half, unit)}{tail(unit)}"
     decimals = max(0, 1 - math.floor(math.log10(half)))
     text = f"{mean:,.{decimals}f} ± {half:,.{decimals}f}{tail(unit)}"
