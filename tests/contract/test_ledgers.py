@@ -34,6 +34,7 @@ PAPER_ONLY = {
     "train_t50",
     "table_1_rows",
     "table_1_rows_as_coded",
+    "table_1_rows_fresh_adam",
     "table_2_rows",
     "table_2_five_folds",
 }

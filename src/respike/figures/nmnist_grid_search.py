@@ -106,6 +106,7 @@ def protocols(runs: Runs) -> plt.Figure:
             (f"table_{table}_rows", SNN, "as documented"),
             (f"table_{table}_as_coded", OTHER, "as coded"),
             (f"table_{table}_rows_as_coded", OTHER, "as coded"),
+            (f"table_{table}_rows_fresh_adam", GOOD, "as coded, Adam anew in each fold"),
         ):
             for kind, filled in (("held_out", True), ("training", False)):
                 ours = mean_accuracy(runs[name], kind)
