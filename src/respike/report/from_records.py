@@ -87,7 +87,8 @@ def build(scale: str, folder: Path, out: Path, work: Path) -> dict:
 def draw(config: dict, chosen: records.Chosen, work: Path) -> tuple[Path, dict[str, list[int]]]:
     """Draw every figure of which runs are recorded whole, from those.
 
-    Return the folder of figures, and figure -> [runs that it is drawn from, runs of the scale].
+    Return the folder of figures, and figure -> [runs that it is drawn from, runs of the scale] for
+    those that lack some.
     """
     figures, drawn_from = work / "figures", {}
     for source in config["sources"]:
@@ -108,7 +109,7 @@ def draw(config: dict, chosen: records.Chosen, work: Path) -> tuple[Path, dict[s
             if done.returncode:
                 last = (done.stderr.strip().splitlines() or ["no message"])[-1]
                 print(f"figure {figure} not drawn from {share}: {last}", file=sys.stderr)
-            else:
+            elif len(unpacked) < len(metrics):
                 drawn_from[figure] = [len(unpacked), len(metrics)]
     return figures, drawn_from
 

@@ -310,7 +310,7 @@ def _figure_view(figure: dict, figures: Path, out: Path) -> dict:
     file = figures / f"{figure['id']}.png"
     kind, content, size = _smallest(file) if file.is_file() else ("", None, (0, 0))
     return {
-        "drawn_from": None,  # runs, where not all are there
+        "drawn_from": None,  # of a report from records: runs drawn and runs of the scale, if fewer
         **figure,
         "image": f"data:{kind};base64,{base64.b64encode(content).decode()}" if content else None,
         "size": size,
