@@ -109,6 +109,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--reason", default="", help="why it is withdrawn")
     scaled.append(one)
+    one = command(
+        "restore", _restore, "take recorded cells of grid searches back, not to train them"
+    )
+    scaled.append(one)
     for one in scaled:
         one.add_argument(
             "--scale",
@@ -409,6 +413,16 @@ def _record(options: argparse.Namespace) -> int:
     for problem in problems:
         print(problem, file=sys.stderr)
     return 1 if problems or not finished else 0
+
+
+def _restore(options: argparse.Namespace) -> None:
+    from respike.nmnist_grid import restore
+    from respike.report import records
+
+    scale = _load(options)["scale"]
+    parts = Path("results", scale, "nmnist_grid", "parts")
+    new, there = restore.restore(records.load(), scale, parts)
+    print(f"scale {scale}: {new} recorded cells put into {parts}, {there} were there already")
 
 
 def _digest(options: argparse.Namespace) -> None:

@@ -225,9 +225,8 @@ def _run_and_write(
     start, started_cpu_s = time.perf_counter(), time.process_time()
     extra = {"device": device} if uses_device else {}
     if keeps_parts:
-        made = {key: made_from[key] for key in ("module", "code", "pins")}
-        made |= {"data_sha256": data.sha256, "device": device}
-        extra["kept"] = kept.Kept(args.metrics.parents[2] / "parts", made)
+        parts = args.metrics.parents[2] / "parts"
+        extra["kept"] = kept.of_job(parts, made_from, data.sha256, device)
     result = run(settings, data, args.seed, Progress(label), **extra)
     wall_s = time.perf_counter() - start
     files.write_npz(args.arrays, result.arrays)

@@ -15,6 +15,12 @@ from typing import Any
 from respike import files, provenance
 
 
+def of_job(folder: Path | str, made_from: Mapping, data_sha256: dict, device: str) -> "Kept":
+    """Return the parts of jobs made from this code and these pins, data and kind of device."""
+    made = {key: made_from[key] for key in ("module", "code", "pins")}
+    return Kept(folder, made | {"data_sha256": data_sha256, "device": device})
+
+
 class Kept:
     """Parts of one job in `folder`; `made_from` is what all of them depend on."""
 

@@ -1,19 +1,22 @@
 """The search and the final model on few recordings: protocols, resumption, errors."""
 
 import dataclasses
+import hashlib
 import io
 import math
 
 import numpy as np
 import pytest
 
+from respike import files, provenance
 from respike.data import emulator, mnist
 from respike.data.event_table import EventTable, Recordings
 from respike.data.inputs import Inputs
 from respike.experiments import nmnist_grid_final, nmnist_grid_search, nmnist_grid_surrogate
-from respike.kept import Kept
-from respike.nmnist_grid import training
+from respike.kept import Kept, of_job
+from respike.nmnist_grid import restore, training
 from respike.progress import Progress
+from respike.report import records
 
 CELLS = (
     "t_window=10000 beta=0.9 n_hidden=8 ratio=0.8/0.2 batch_size=16",
@@ -227,3 +230,47 @@ def test_the_step_has_no_gradient_and_the_surrogate_pi_times_the_printed_one():
     assert np.allclose(coded, true, rtol=1e-6)
     with pytest.raises(ValueError, match="odd"):
         nmnist_grid_surrogate.run(nmnist_grid_surrogate.Settings(2.0, 400), None, 0, None)
+
+
+def test_recorded_cells_are_not_trained_again(data, tmp_path, trained, monkeypatch):
+    """What a record holds is found by a search that trains more cells, on the same data only."""
+    monkeypatch.setattr(provenance, "problems", lambda result: [])
+    made = {"module": nmnist_grid_search.__name__, "code": "c", "pins": "p"}
+    recorded = dataclasses.replace(SEARCH, cells=CELLS[:1])
+    for settings, seed in ((recorded, 0), (recorded, 3), (CODED, 5)):
+        found = nmnist_grid_search.run(
+            settings, data, seed, Progress("test", stream=io.StringIO()), "cpu",
+            Kept(tmp_path / "elsewhere", {}),
+        )  # fmt: skip
+        write_record(tmp_path, settings, seed, found, made)
+    before = len(trained)
+    parts = tmp_path / "parts"
+    assert restore.restore(records.load(tmp_path / "records"), "paper", parts) == (2, 0)
+    assert restore.restore(records.load(tmp_path / "records"), "paper", parts) == (0, 2)
+    assert restore.restore(records.load(tmp_path / "records"), "default", parts) == (0, 0)
+    for seed in (0, 3):
+        again = search(SEARCH, data, seed, of_job(parts, made, {}, "cpu"))
+        anew = search(SEARCH, data, seed, Kept(tmp_path / "anew" / str(seed), {}))
+        assert drop_times(again) == drop_times(anew)
+    # Twice the second cell beside the recorded one, twice both.
+    assert [s.beta for s in trained[before:]] == [0.7, 0.9, 0.7, 0.7, 0.9, 0.7]
+    search(SEARCH, data, 0, of_job(parts, made, {"train": "other"}, "cpu"))
+    assert len(trained) == before + 8, "cells of other data were taken"
+
+
+def write_record(tmp_path, settings, seed, found, made):
+    """Record a search as a job would have written it."""
+    folder = tmp_path / "results" / str(seed)
+    files.write_npz(folder / "arrays.npz", found.arrays)
+    arrays = (folder / "arrays.npz").read_bytes()
+    result = files.plain(
+        {
+            **made, "source": "nmnist_grid", "experiment": "search", "seed": seed,
+            "scale": "paper", "settings": dataclasses.asdict(settings), "data_sha256": {},
+            "device": "cpu", "started": "2026-01-01T10:00:00+00:00",
+            "metrics": found.metrics, "series": found.series,
+            "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
+        }
+    )  # fmt: skip
+    files.write_json(folder / "metrics.json", result | {"seal": provenance.seal(result)})
+    assert records.add(folder / "metrics.json", tmp_path / "records")
