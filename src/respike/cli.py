@@ -108,9 +108,10 @@ def _parser() -> argparse.ArgumentParser:
         "--withdraw", type=Path, metavar="FOLDER", help="instead: mark one record as not to be used"
     )
     one.add_argument("--reason", default="", help="why it is withdrawn")
-    scaled.append(one)
-    one = command(
-        "restore", _restore, "take recorded cells of grid searches back, not to train them"
+    one.add_argument(
+        "--restore",
+        action="store_true",
+        help="instead: take recorded cells of grid searches back, so that none is trained again",
     )
     scaled.append(one)
     for one in scaled:
@@ -392,6 +393,13 @@ def _record(options: argparse.Namespace) -> int:
         print(f"withdrawn: {options.withdraw}")
         return 0
     config = _load(options)
+    if options.restore:
+        from respike.nmnist_grid import restore
+
+        parts = Path("results", config["scale"], "nmnist_grid", "parts")
+        new, there = restore.restore(records.load(), config["scale"], parts)
+        print(f"{new} recorded cells put into {parts}, {there} were there already")
+        return 0
     if options.source and options.source not in config["sources"]:
         raise dag.UnknownName(f"no source {options.source!r}: {', '.join(config['sources'])}")
     asked = [
@@ -413,16 +421,6 @@ def _record(options: argparse.Namespace) -> int:
     for problem in problems:
         print(problem, file=sys.stderr)
     return 1 if problems or not finished else 0
-
-
-def _restore(options: argparse.Namespace) -> None:
-    from respike.nmnist_grid import restore
-    from respike.report import records
-
-    scale = _load(options)["scale"]
-    parts = Path("results", scale, "nmnist_grid", "parts")
-    new, there = restore.restore(records.load(), scale, parts)
-    print(f"scale {scale}: {new} recorded cells put into {parts}, {there} were there already")
 
 
 def _digest(options: argparse.Namespace) -> None:

@@ -90,6 +90,24 @@ def test_some_missing_records_leave_fewer_runs(recorded):
     assert found["verdict"]["reason"] == "Only n = 1 run, 3 are needed for a verdict."
 
 
+def test_what_lacks_and_its_cost_are_told(recorded, monkeypatch):
+    settings = json.loads((recorded / "wanted.json").read_text())["results"]
+    settings = next(iter(settings.values()))["settings"]
+    train = dag.Experiment(
+        "toy", "train", "train", "train", "default", "as_documented", settings, [0, 1, 2, 3, 4]
+    )
+    monkeypatch.setattr(dag, "experiments", lambda config, source: {"train": train})
+    assert build(recorded)["sources"][0]["lacking"] == {"scale": "default", "rows": []}
+    assert "What is not recorded" not in (recorded / "out/comparison.html").read_text()
+    for seed in (0, 1, 2, 3):
+        shutil.rmtree(recorded / f"records/toy/train/seed={seed}")
+    (row,) = build(recorded)["sources"][0]["lacking"]["rows"]
+    assert (row["entry"], row["parts"], row["of"], row["unknown"]) == ("train", 4, 5, 0)
+    for name in ("comparison.html", "comparison.md"):
+        text = (recorded / "out" / name).read_text()
+        assert "What is not recorded at scale default" in text and "4 of 5 runs" in text
+
+
 def test_figures_are_drawn_from_what_is_recorded_and_say_from_how_many(recorded, monkeypatch):
     shutil.rmtree(recorded / "records/toy/train/seed=3")
     runs = [f"results/default/toy/train/seed={seed}/metrics.json" for seed in range(5)]

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from respike import dag, files, provenance
-from respike.report import judge, ledger, networks, records
+from respike.report import judge, lacking, ledger, networks, records
 
 SAME = ("source", "experiment", "seed", "settings")  # what a result must share with the DAG
 COLUMNS = "source experiment seed scale metric value wall_s device code pins commit dirty path"
@@ -406,12 +406,15 @@ def main(argv: list[str] | None = None) -> int:
         else:
             wanted = json.loads(Path(args.wanted).read_text(encoding="utf-8"))
         kept = records.load(args.records) if args.records else []
+        scales = json.loads(args.kept)
         others = [
             beside
-            for config in json.loads(args.kept)
+            for config in scales
             for beside in kept_runs(dag.wanted(config), config["scale"], kept)
         ]
         verdicts, groups, runs = collect(wanted, args.ledgers, args.scale, Path.cwd(), others)
+        for config in (config for config in scales if config["scale"] == "paper"):
+            lacking.note(verdicts["sources"], config, kept)
     except (RefusedError, ledger.LedgerError, records.RecordError) as error:
         print(error, file=sys.stderr)
         return 1

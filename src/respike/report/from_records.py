@@ -14,7 +14,7 @@ from pathlib import Path
 
 from respike import config as configuration
 from respike import dag, files
-from respike.report import collect, judge, ledger, networks, records, render
+from respike.report import collect, judge, lacking, ledger, networks, records, render, show
 
 
 def chosen_runs(chosen: records.Chosen) -> dict[str, dict]:
@@ -26,8 +26,14 @@ def chosen_runs(chosen: records.Chosen) -> dict[str, dict]:
     return runs
 
 
-def explain(claims: list[dict], wanted: dict[str, dict], chosen: records.Chosen) -> None:
-    """Say of each claim that was not measured whether its records are stale or not there."""
+def explain(
+    claims: list[dict],
+    config: dict,
+    wanted: dict[str, dict],
+    chosen: records.Chosen,
+    costs: lacking.Costs,
+) -> None:
+    """Say of each claim that was not measured whether its records are stale, or what they cost."""
     for claim in claims:
         if claim["verdict"]["status"] != "not_run" or "measure" not in claim:
             continue
@@ -43,7 +49,12 @@ def explain(claims: list[dict], wanted: dict[str, dict], chosen: records.Chosen)
             claim["verdict"]["reason"] = f"Its records are stale and judge nothing: {why[0]}."
         elif paths:
             missing = sum(path in chosen.missing for path in paths)
-            claim["verdict"]["reason"] = f"No record of {missing} of its {len(paths)} runs."
+            reason = f"No record of {missing} of its {len(paths)} runs."
+            cost = lacking.of_runs(config, paths, wanted, chosen.current, costs)
+            if cost.unknown < cost.parts:
+                said = show.cost(cost.seconds, cost.unknown, cost.parts)
+                reason += f" Cost on one core, by the times of recorded runs: {said}."
+            claim["verdict"]["reason"] = reason
 
 
 def build(scale: str, folder: Path, out: Path, work: Path) -> dict:
@@ -67,12 +78,13 @@ def build(scale: str, folder: Path, out: Path, work: Path) -> dict:
     ]
     here = collect.sound_runs(wanted, scale, Path.cwd())
     others.append(collect.Beside("this machine", scale, here))
-    sources = []
+    sources, costs = [], lacking.Costs(kept, scale)
     for book in collect.books_of(dag.ledger_of(source) for source in config["sources"]):
         source = collect.judge_source(book, runs, {"results": wanted}, scale, others, where)
-        explain(source["claims"], wanted, chosen)
+        explain(source["claims"], config, wanted, chosen, costs)
         source["counts"] = collect.counts(source["claims"])
         sources.append(source)
+    lacking.note(sources, config, kept)
     verdicts = collect.verdicts_of(sources, runs, scale) | {"from_records": True}
     groups = networks.compare(runs, lambda path: collect.answers(Path(where[path])))
     figures, drawn_from = draw(config, chosen, work)

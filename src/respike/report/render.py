@@ -161,8 +161,16 @@ def source_view(source: dict, figures: Path, out: Path) -> dict:
         "variants": _variants(source["protocols"], claims),
         "figures": [_figure_view(figure, figures, out) for figure in source["figures"]],
         "wall": show.duration(source["wall_s"]),
+        "lacking": _lacking(**source["lacking"]) if "lacking" in source else None,
         "data_texts": sorted({DATA.get(kind, kind) for kind in kinds}),
     }
+
+
+def _lacking(scale: str, rows: list[dict]) -> dict:
+    """Return what records lack, with the costs as text."""
+    costs = [show.cost(row["seconds"], row["unknown"], row["parts"]) for row in rows]
+    rows = [{**row, "cost": cost} for row, cost in zip(rows, costs, strict=True)]
+    return {"scale": scale, "rows": rows}
 
 
 def _variants(protocols: dict, claims: list[dict]) -> list[tuple[str, list[list[dict]]]]:

@@ -67,6 +67,13 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def cost(seconds: float, unknown: int, parts: int) -> str:
+    """Return an estimated time of `parts` runs or cells, of `unknown` of which none is known."""
+    if unknown == parts:
+        return "not known"
+    return duration(seconds) + (f" and {unknown} more, not known" if unknown else "")
+
+
 def large(value: float | None, unit: str) -> str:
     """Return a number with three digits and an SI prefix, as "1.33 M" or "624 nJ"."""
     if value is None:
