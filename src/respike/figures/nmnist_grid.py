@@ -221,7 +221,7 @@ def economy(runs: Runs) -> plt.Figure:
         runs.published["nmnist_grid.final"]["value"], color=PUBLISHED, linestyle="--",
         linewidth=1, label="published, 800 neurons",
     )  # fmt: skip
-    axes[0].legend(loc="lower right")
+    axes[0].legend(loc="lower right", bbox_to_anchor=(1.0, 1.0))
     percent(axes[0])
     for ax in axes[1:]:
         ax.set_ylim(0, None)

@@ -97,10 +97,15 @@ def table_2(runs: Runs) -> plt.Figure:
     return heat_map(runs, "table_2", 2, ("batch_size",))
 
 
+FAR = 0.2  # below the median of a panel by more than this: marked at its foot, with the value
+
+
 def protocols(runs: Runs) -> plt.Figure:
     """Show published rows against ours, by protocol and by the recordings that are judged."""
-    figure, axes = plt.subplots(1, 2, figsize=(12, 5))
+    figure, axes = plt.subplots(1, 2, figsize=(12, 5.4))
+    handles = {}
     for ax, table in zip(axes, (1, 2), strict=True):
+        drawn = []
         for name, colour, said in (
             (f"table_{table}", SNN, "as documented"),
             (f"table_{table}_rows", SNN, "as documented"),
@@ -111,22 +116,30 @@ def protocols(runs: Runs) -> plt.Figure:
             for kind, filled in (("held_out", True), ("training", False)):
                 ours = mean_accuracy(runs[name], kind)
                 both = [cell for cell in TABLES[table] if cell in ours]
-                if not both:
-                    continue
+                x, y = [TABLES[table][cell] for cell in both], [ours[cell] for cell in both]
+                style = {"facecolors": colour if filled else "none", "edgecolors": colour, "s": 36}
                 label = f"{said}, {'held out' if filled else 'trained on'}"
-                known = ax.get_legend_handles_labels()[1]
-                ax.scatter(
-                    [TABLES[table][cell] for cell in both], [ours[cell] for cell in both],
-                    facecolors=colour if filled else "none", edgecolors=colour, s=36,
-                    label=None if label in known else label,
-                )  # fmt: skip
+                drawn += [(*point, style, label) for point in zip(x, y, strict=True)]
+        far = np.median([y for _, y, *_ in drawn]) - FAR if drawn else 0.0
+        foot = min((y for _, y, *_ in drawn if y >= far), default=0.0) - 0.005
+        notes = []
+        for x, y, style, label in drawn:
+            if y < far:
+                notes.append((x, f"{100 * y:.1f} %"))
+            marker = {"marker": "v"} if y < far else {}
+            handles.setdefault(label, ax.scatter(x, max(y, foot), **style, **marker))
+        for x in {x for x, _ in notes}:
+            values = ", ".join(dict.fromkeys(text for at, text in notes if at == x))
+            ax.annotate(values, (x, foot), (-8, 0), textcoords="offset points", ha="right",
+                        va="center", fontsize=8)  # fmt: skip
         low, high = min(TABLES[table].values()), max(TABLES[table].values())
-        ax.plot([low, high], [low, high], color=PUBLISHED, linestyle="--", label="as published")
+        (line,) = ax.plot([low, high], [low, high], color=PUBLISHED, linestyle="--")
+        handles.setdefault("as published", line)
         ax.set(xlabel="published accuracy", title=f"Table {table}")
         percent(ax)
         percent(ax, "x")
     axes[0].set_ylabel("our accuracy")
-    axes[0].legend(loc="best")
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=4)
     return figure
 
 
