@@ -144,17 +144,18 @@ def protocols(runs: Runs) -> plt.Figure:
 
 
 def effects(runs: Runs) -> plt.Figure:
-    """Marginal means of every factor, on held-out folds and as coded."""
+    """Marginal means of every factor of both tables, on held-out folds and as coded."""
     panels = [
         (name, kind, title)
         for name, kind, title in (
-            ("table_1", "held_out", "as documented: held-out folds"),
-            ("table_1_as_coded", "training", "as coded: recordings trained on"),
+            ("table_1", "held_out", "Table 1, held-out folds"),
+            ("table_2", "held_out", "Table 2, held-out folds"),
+            ("table_1_as_coded", "training", "Table 1 as coded, recordings trained on"),
         )
         if runs[name]
     ]
     figure, axes = plt.subplots(
-        1, len(panels), figsize=(6.5 * len(panels), 4.6), sharey=True, squeeze=False
+        1, len(panels), figsize=(5.8 * len(panels), 4.6), sharey=True, squeeze=False
     )
     for ax, (name, kind, title) in zip(axes[0], panels, strict=True):
         tables = [rows_of(run) for run in runs[name]]
