@@ -102,6 +102,6 @@ def test_the_table_sums_entries_and_tables_need_their_searches(costs, monkeypatc
 
 
 def test_costs_as_text():
-    assert show.cost(15.0, 2, 3) == "15 s and 2 more, not known"
+    assert show.cost(15.0, 2, 3) == "15 s, 2 of unknown cost"
     assert show.cost(7200.0, 0, 3) == "2.0 h"
     assert show.cost(0, 3, 3) == "not known"

@@ -71,7 +71,7 @@ def cost(seconds: float, unknown: int, parts: int) -> str:
     """Return an estimated time of `parts` runs or cells, of `unknown` of which none is known."""
     if unknown == parts:
         return "not known"
-    return duration(seconds) + (f" and {unknown} more, not known" if unknown else "")
+    return duration(seconds) + (f", {unknown} of unknown cost" if unknown else "")
 
 
 def large(value: float | None, unit: str) -> str:
