@@ -16,10 +16,10 @@ COMMON = {
 CODED = {"whole": True, "cached_t_window": 2000, "keep_optimiser": True}
 
 
-def record(experiment, seed, settings, metrics, wall_s=10.0, **changes):
+def record(experiment, seed, settings, metrics, wall_s=10.0, device="cpu", **changes):
     result = {
         "source": "toy", "experiment": experiment, "seed": seed, "scale": "paper",
-        "settings": settings, "metrics": metrics, "wall_s": wall_s,
+        "settings": settings, "metrics": metrics, "wall_s": wall_s, "device": device,
     }  # fmt: skip
     return Record(Path("a"), result, True, **changes)
 
@@ -41,6 +41,8 @@ def costs():
         record("rows_as_coded", 0, cells(FIRST, **CODED), {name: 15.0}),
         record("final", 0, {}, {}, wall_s=100.0),
         record("final", 1, {}, {}, wall_s=300.0),
+        record("final", 2, {}, {}, wall_s=1.0, device="a GPU"),
+        record("search", 3, cells(SECOND), {f"train_s_per_epoch {SECOND}": 1.0}, device="a GPU"),
         record("final", 2, {}, {}, wall_s=900.0, withdrawn="wrong"),
         record("final", 3, {}, {}, wall_s=900.0, why_stale=["code was a, is now b"]),
     ]
@@ -57,6 +59,11 @@ def test_cells_that_another_record_of_the_search_holds_do_not_lack(costs):
     # Another seed is another fold: 50 recordings, 3 epochs, 0.1 s.
     assert costs.of(run(cells(FIRST), seed=1)) == (1, 0, pytest.approx(15.0))
     assert costs.of(run(cells(FIRST, epochs=15))) == (1, 0, pytest.approx(75.0))
+
+
+def test_cells_of_a_gpu_are_held_and_their_times_left_out(costs):
+    assert costs.of(run(cells(SECOND), seed=3)) == (0, 0, 0)
+    assert costs.of(run(cells(SECOND), seed=4)) == (1, 1, 0)
 
 
 def test_all_folds_of_whole_recordings_and_frames_of_the_cache(costs):

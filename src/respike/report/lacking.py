@@ -38,11 +38,12 @@ class Costs:
             if record.withdrawn or record.why_stale or result["scale"] != scale:
                 continue
             settings, metrics = result["settings"], result["metrics"]
+            cells = settings.get("cells", ())
+            self._held[_search(result)].update(cells)
+            if result["device"] != "cpu":
+                continue  # its times are not those of a core
             self._runs[result["source"], result["experiment"]].append(result["wall_s"])
-            if "cells" not in settings:
-                continue
-            self._held[_search(result)] |= set(settings["cells"])
-            for cell in settings["cells"]:
+            for cell in cells:
                 per_recording = metrics[f"train_s_per_epoch {cell}"] / _shown(settings)
                 self._cells[_frames(cell, settings), settings["whole"]].append(per_recording)
         both = [cell for cell, whole in self._cells if whole and (cell, False) in self._cells]
