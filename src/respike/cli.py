@@ -424,11 +424,11 @@ def _record(options: argparse.Namespace) -> int:
 
 
 def _digest(options: argparse.Namespace) -> None:
-    from respike import provenance
+    from respike import closure, provenance
 
     locked = provenance.locked_versions()
     print(f"code {provenance.code_digest(options.module)}, from")
-    for name in provenance.import_closure(options.module):
+    for name in closure.closure(provenance.roots_of(options.module)).definitions.values():
         print(f"  {name}")
     print(f"pins {provenance.pins_digest(options.module)}, from")
     for name in provenance.third_party(options.module):

@@ -1,17 +1,12 @@
 """What a result was made from: its code, the pinned packages, the state of the tree.
 
-The digest covers a module and every module of this package that it imports, directly or not. It
-is taken from the syntax tree, so comments, docstrings and layout do not count, and it is the same
-under Python 3.11 to 3.13. Only files are read; nothing is imported.
+The code digest covers every definition that the experiment can reach (`respike.closure`). Only
+files are read; nothing is imported.
 """
 
 from __future__ import annotations
 
-import ast
-import atexit
-import contextlib
 import functools
-import hashlib
 import json
 import platform
 import re
@@ -19,33 +14,15 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
 
-from respike import normal_form as normal_form_module
-from respike.files import write_bytes
-from respike.normal_form import normal_form
+from respike import closure
+from respike.closure import SRC, short
+from respike.scan import ProvenanceError
 
-PACKAGE = "respike"
-SRC = Path(__file__).resolve().parents[1]
+__all__ = ["ProvenanceError"]
+
 ROOT = SRC.parent  # of the checkout
-
-# These carry settings, files and messages around a calculation and cannot change a value in it.
-# They stay out of every closure, so that an edit to them reruns no experiment.
-PLUMBING = frozenset(
-    f"{PACKAGE}.{name}"
-    for name in (
-        "job",
-        "kept",
-        "run_lock",
-        "provenance",
-        "files",
-        "config",
-        "cli",
-        "dag",
-        "progress",
-        "strict_yaml",
-    )
-)
+BRIDGE = ROOT / "workflow" / "digest_bridge.json"
 
 # Distributions whose import name differs from their own.
 DISTRIBUTIONS = {
@@ -55,166 +32,49 @@ DISTRIBUTIONS = {
     "cv2": "opencv-python",
 }
 
-# With these a name is imported that only the running program knows.
-HIDDEN_IMPORTS = frozenset({"__import__", "import_module"})
 
+def experiment_roots(module: str, src: Path = SRC) -> list[str]:
+    """Return the definitions that decide a result of an experiment: what runs, reads and is set.
 
-class ProvenanceError(Exception):
-    """Code that cannot be traced; the message names the file, the line and what to do."""
-
-
-def module_file(module: str, src: Path = SRC) -> Path | None:
-    """Return the file of a module of ours, None if there is none."""
-    base = src.joinpath(*module.split("."))
-    for file in (base.with_suffix(".py"), base / "__init__.py"):
-        if file.is_file():
-            return file
-    return None
-
-
-class _Scan(NamedTuple):
-    imports: frozenset[str]  # every dotted name that the file imports, wherever the import stands
-    digest: str
-
-
-def _scan(file: Path) -> _Scan:
-    # Cached by content: a build asks for many modules that share most files, and an edit counts
-    # at once.
-    return _scan_source(file.read_bytes(), str(file))
-
-
-@functools.cache
-def _scan_source(source: bytes, file: str) -> _Scan:
-    # Kept on disk too: every job asks again, and parsing the package takes most of a second.
-    key = hashlib.sha256(source).hexdigest()
-    known = _kept_scans()
-    if key not in known:
-        imports, digest = _parse(source, file)
-        known[key] = [sorted(imports), digest]
-    imports, digest = known[key]
-    return _Scan(frozenset(imports), digest)
-
-
-@functools.cache
-def _kept_scans() -> dict[str, list]:
-    """Return content of a file -> its scan, from earlier processes; what is added is kept at exit.
-
-    The name of the file carries the content of the scanner: another one begins anew. What cannot be
-    read or written is done without.
+    That are `run` and `Settings` of its module, and its `load`, or the reader of MNIST without one.
     """
-    scanner = b"".join(Path(file).read_bytes() for file in (__file__, normal_form_module.__file__))
-    file = ROOT / ".cache" / "scans" / f"{hashlib.sha256(scanner).hexdigest()[:16]}.json"
-    try:
-        known = json.loads(file.read_bytes())
-    except (OSError, ValueError):
-        known = {}
-    if not isinstance(known, dict) or len(known) > 5000:  # versions of years: begin anew
-        known = {}
-    before = len(known)
-
-    def keep() -> None:
-        if len(known) > before:
-            with contextlib.suppress(OSError):
-                write_bytes(file, json.dumps(known).encode(), sync=False)
-
-    atexit.register(keep)
-    return known
+    known = closure.bound_names(module, src)
+    load = f"{module}.load" if "load" in known else f"{closure.PACKAGE}.data.mnist.load"
+    return [f"{module}.run", f"{module}.Settings", load]
 
 
-def _parse(source: bytes, file: str) -> _Scan:
-    try:
-        tree = ast.parse(source, filename=file)
-    except SyntaxError as error:
-        raise ProvenanceError(f"{file}:{error.lineno}: not valid Python: {error.msg}") from error
-    imports: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            imports.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            if node.level:
-                raise ProvenanceError(
-                    f"{file}:{node.lineno}: relative import; write `from {PACKAGE}... import ...`"
-                )
-            imports.add(node.module)
-            # `from a import b`: b is a module or a name in a; a file decides which.
-            imports.update(f"{node.module}.{alias.name}" for alias in node.names)
-        name = node.id if isinstance(node, ast.Name) else getattr(node, "attr", None)
-        if name in HIDDEN_IMPORTS or not HIDDEN_IMPORTS.isdisjoint(
-            alias.name for alias in getattr(node, "names", ()) if isinstance(alias, ast.alias)
-        ):
-            raise ProvenanceError(
-                f"{file}:{node.lineno}: {' or '.join(sorted(HIDDEN_IMPORTS))} hides what is "
-                "imported; write an import statement"
-            )
-    return _Scan(frozenset(imports), _short(json.dumps(normal_form(tree), separators=(",", ":"))))
-
-
-def import_closure(module: str, src: Path = SRC) -> dict[str, Path]:
-    """Return our own modules that `module` imports, directly or not, with their files, sorted.
-
-    Includes the module itself and the packages around each module (their `__init__.py` runs too).
-    PLUMBING is left out, and with it what only PLUMBING imports. Raises ProvenanceError where an
-    import cannot be followed.
-    """
-    if module_file(module, src) is None:
-        raise ProvenanceError(f"no module {module} under {src}")
-    seen: dict[str, Path] = {}
-    todo = [module]
-    while todo:
-        name = todo.pop()
-        if name in seen or (name in PLUMBING and name != module):
-            continue
-        if name.split(".")[0] != PACKAGE or (file := module_file(name, src)) is None:
-            continue
-        seen[name] = file
-        todo += _scan(file).imports
-        if "." in name:
-            todo.append(name.rpartition(".")[0])
-    return dict(sorted(seen.items()))
-
-
-def _short(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+def roots_of(module: str, src: Path = SRC) -> list[str]:
+    """Return the roots of a module: those of an experiment, or all that it defines."""
+    if {"run", "Settings"} <= closure.bound_names(module, src):
+        return experiment_roots(module, src)
+    return [module]
 
 
 def code_digest(module: str, src: Path = SRC) -> str:
-    """Return 16 hex digits over the logic of `module` and of all it imports from this package.
+    """Return 16 hex digits over the logic of all definitions that `module` can reach.
 
-    A JSON file beside a module, of the same name, holds its fitted parameters and counts too.
+    Files that these read beside their module, as fitted parameters, count by content.
     """
-    closure = import_closure(module, src)
-    parameters = [file.with_suffix(".json") for file in closure.values()]
-    texts = [json.loads(file.read_bytes()) for file in parameters if file.is_file()]
-    return _short("\n".join([_logic(closure), *(json.dumps(t, sort_keys=True) for t in texts)]))
-
-
-def logic_digest(module: str, src: Path = SRC) -> str:
-    """Return 16 hex digits over the same logic, without the parameters beside it."""
-    return _short(_logic(import_closure(module, src)))
-
-
-def _logic(closure: dict[str, Path]) -> str:
-    return "\n".join(f"{name} {_scan(file).digest}" for name, file in closure.items())
+    return closure.closure(roots_of(module, src), src).digest
 
 
 def compiled_digest(src: Path = SRC) -> str:
-    """Return 16 hex digits over all modules that compile functions, with all that they import."""
-    compiled = f"{PACKAGE}.compiled"
+    """Return 16 hex digits over all modules that compile functions, with all that they reach."""
+    compiled = f"{closure.PACKAGE}.compiled"
     using = [
         name
-        for file in sorted(src.joinpath(PACKAGE).rglob("*.py"))
-        if compiled in _scan(file).imports
-        and (name := ".".join(file.relative_to(src).with_suffix("").parts)) != compiled
+        for file in sorted(src.joinpath(closure.PACKAGE).rglob("*.py"))
+        if (name := ".".join(file.relative_to(src).with_suffix("").parts)) != compiled
+        and closure.imports(name, compiled, src)
     ]
-    return _short("\n".join(f"{name} {logic_digest(name, src)}" for name in using))
+    return short("\n".join(f"{name} {closure.closure([name], src).digest}" for name in using))
 
 
 def third_party(module: str, src: Path = SRC) -> list[str]:
-    """Return the distributions that the closure of `module` imports, sorted."""
-    files = import_closure(module, src).values()
-    tops = {name.split(".")[0] for file in files for name in _scan(file).imports}
-    outside = tops - set(sys.stdlib_module_names) - {PACKAGE}
-    return sorted(normal_name(DISTRIBUTIONS.get(top, top)) for top in outside)
+    """Return the distributions that `module` reaches, sorted."""
+    outside = closure.closure(roots_of(module, src), src).distributions
+    tops = outside - set(sys.stdlib_module_names)
+    return sorted(normal_name(DISTRIBUTIONS.get(top, top)) for top in tops)
 
 
 def normal_name(distribution: str) -> str:
@@ -250,7 +110,7 @@ def pins_digest(module: str, src: Path = SRC, lock: Path = ROOT / "requirements.
             "Add it to pyproject.toml and run `make lock`, or name its distribution in "
             f"{Path(__file__).name}, DISTRIBUTIONS"
         )
-    return _short("\n".join(f"{name}=={locked[name]}" for name in needed))
+    return short("\n".join(f"{name}=={locked[name]}" for name in needed))
 
 
 def commit_and_dirty(root: Path = ROOT) -> tuple[str | None, bool | None]:
@@ -324,11 +184,29 @@ def problems(result: dict) -> list[str]:
         code, pins = code_digest(module), pins_digest(module)
     except ProvenanceError as error:
         return [str(error)]
-    if result["code"] != code:
-        found.append(f"code of {module} was {result['code']}, is now {code}")
-    if result["pins"] != pins:
-        found.append(f"pinned packages of {module} were {result['pins']}, are now {pins}")
+    had_code, had_pins = bridged(module, result["code"], result["pins"])
+    if had_code != code:
+        found.append(f"code of {module} was {had_code}, is now {code}")
+    if had_pins != pins:
+        found.append(f"pinned packages of {module} were {had_pins}, are now {pins}")
     return found
+
+
+def bridged(module: str, code: str, pins: str) -> tuple[str, str]:
+    """Return the digests in the present form of those that a result of an earlier form carries.
+
+    Until a commit that the bridge names, digests covered whole modules. There the digests of both
+    forms were taken from the same code; others are returned as they are.
+    """
+    found = _bridge().get(module)
+    if not found or found["old"]["code"] != code:
+        return code, pins
+    return found["new"]["code"], found["new"]["pins"] if found["old"]["pins"] == pins else pins
+
+
+@functools.cache
+def _bridge() -> dict[str, dict]:
+    return json.loads(BRIDGE.read_bytes())["modules"]
 
 
 def seal(result: dict) -> str:
@@ -337,7 +215,7 @@ def seal(result: dict) -> str:
     It tells an accident or a careless edit from a run; it is no signature.
     """
     rest = {key: value for key, value in result.items() if key != "seal"}
-    return _short(json.dumps(rest, sort_keys=True, separators=(",", ":")))
+    return short(json.dumps(rest, sort_keys=True, separators=(",", ":")))
 
 
 @functools.cache

@@ -343,7 +343,7 @@ def main(arguments: list[str] | None = None) -> int:
         "how": "thresholds alone, the rest as before"
         if before
         else f"rate model of {options.steps} steps, {options.rounds} rounds of inference",
-        "code": provenance.logic_digest("respike.data.fit_emulator"),
+        "code": provenance.code_digest("respike.data.fit_emulator"),
         "date": datetime.date.today().isoformat(),
     }
     if before:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from respike.data import emulator, event_frames, inputs
+from respike.data import emulator, event_frames
+from respike.data.inputs import Inputs, load
 from respike.data.nmnist_format import SIZE
 from respike.event_statistics import recording_of
 from respike.job import Result, SettingsError, main
@@ -23,7 +24,7 @@ class Settings:
     show_t_window: int  # us, of the frame shown
 
 
-def run(settings: Settings, data: inputs.Inputs, seed: int, progress: Progress) -> Result:
+def run(settings: Settings, data: Inputs, seed: int, progress: Progress) -> Result:
     """Measure; nothing here is random."""
     if data.recordings is None or data.mnist is None:
         raise SettingsError("needed are MNIST and a table of N-MNIST recordings")
@@ -106,4 +107,4 @@ def _figure_4(events: np.ndarray, s: Settings) -> tuple[np.ndarray, tuple[float,
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(run, Settings, load=inputs.load))
+    raise SystemExit(main(run, Settings, load=load))

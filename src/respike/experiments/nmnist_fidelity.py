@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from respike import event_statistics as statistics
-from respike.data import emulator, inputs
+from respike.data import emulator
+from respike.data.inputs import Inputs, load
 from respike.job import Result, SettingsError, main
 from respike.progress import Progress
 
@@ -22,7 +23,7 @@ class Settings:
     bin_ms: float  # time bins of the rate profile
 
 
-def run(settings: Settings, data: inputs.Inputs, seed: int, progress: Progress) -> Result:
+def run(settings: Settings, data: Inputs, seed: int, progress: Progress) -> Result:
     """Emulate the images of the real recordings with this seed and compare."""
     if data.mnist is None or data.recordings is None or data.kind == "emulated":
         raise SettingsError("needed are MNIST and real recordings of its training images")
@@ -119,4 +120,4 @@ def _camera() -> dict:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(run, Settings, load=inputs.load))
+    raise SystemExit(main(run, Settings, load=load))

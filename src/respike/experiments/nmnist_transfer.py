@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from respike.data import emulator, inputs
+from respike.data import emulator
 from respike.data.event_frames import N_INPUTS, bin_events
+from respike.data.inputs import Inputs, load
 from respike.job import Result, SettingsError, main
 from respike.progress import Progress
 
@@ -31,7 +32,7 @@ class Settings:
     epochs: int
 
 
-def run(settings: Settings, data: inputs.Inputs, seed: int, progress: Progress) -> Result:
+def run(settings: Settings, data: Inputs, seed: int, progress: Progress) -> Result:
     """Train on emulated recordings, test on real and emulated ones."""
     if data.mnist is None or data.recordings is None or data.kind == "emulated":
         raise SettingsError("needed are MNIST and real recordings of its training images")
@@ -126,4 +127,4 @@ def _frames(events: np.ndarray, offsets: np.ndarray, s: Settings) -> torch.Tenso
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(run, Settings, load=inputs.load))
+    raise SystemExit(main(run, Settings, load=load))
