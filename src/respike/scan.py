@@ -2,7 +2,8 @@
 
 The logic of a definition is its syntax tree as nested lists that are equal under every supported
 Python version, in which each name that leads out of the definition is replaced by the number of a
-reference. Annotations are left out where nothing reads them, and so are docstrings.
+reference. Annotations are left out where nothing reads them, and so are docstrings and the wording
+of errors that are raised: a run that ends in one leaves no result.
 """
 
 from __future__ import annotations
@@ -238,6 +239,7 @@ class _Definition:
         self.imports: set[str] = set()
         self.uses_file = False
         self.scopes: list[_Scope] = []
+        self._raises = 0  # depth of statements that raise around the node at hand
 
     def found(self) -> dict:
         """Return the definition as JSON knows it."""
@@ -323,8 +325,18 @@ class _Definition:
     def form(self, node: object) -> object:
         """Return a node as nested lists."""
         match node:
+            case ast.Raise():
+                self._raises += 1
+                form = ["Raise", self._fields(node)]
+                self._raises -= 1
+                return form
             case ast.JoinedStr():
-                return ["JoinedStr", text_pieces(node, self.form)]
+                pieces = text_pieces(node, self.form)
+                if self._raises:
+                    pieces = [piece for piece in pieces if not isinstance(piece, str)]
+                return ["JoinedStr", pieces]
+            case ast.Constant(value=str()) if self._raises:
+                return ["Constant", "wording"]
             case ast.Name():
                 found = self._name(node, [])
                 return ["Name", node.id] if found is None else found

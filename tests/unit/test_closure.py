@@ -27,9 +27,12 @@ BASE = {
     "neuron": """
         import numpy as np
 
+        WHY = "low"
         THRESH, REST = 1.0, 0.0
 
         def decay(mem, beta):
+            if beta < 0:
+                raise ValueError(f"beta: {beta} is too {WHY}")
             return beta * mem
 
         def step(mem, beta):
@@ -83,6 +86,9 @@ def edited(name, old, new):
         ("neuron", "THRESH, REST = 1.0, 0.0", "THRESH, REST = 1.5, 0.0"),
         ("neuron", "mem > THRESH", "mem > REST"),  # the other name of one assignment
         ("neuron", "np.where", "np.choose"),
+        ("neuron", "raise ValueError", "raise KeyError"),
+        ("neuron", "beta < 0", "beta < -1"),
+        ("neuron", 'WHY = "low"', "WHY = 3"),
         ("train", "x + 1", "x + 2"),
         ("train", "neuron.step(", "neuron.unused("),
         ("train", "0.5", "beta=0.5"),
@@ -99,6 +105,7 @@ def test_what_the_root_reaches_counts(digest, name, old, new):
     ("name", "old", "new"),
     [
         ("neuron", "mem - REST", "mem - REST - 1"),
+        ("neuron", "beta: {beta} is too", "beta is {beta}, too"),
         ("neuron", "def unused(mem):", "def other(mem):"),
         ("neuron", "def decay(mem, beta):", "def decay(mem: float, beta: float) -> float:"),
         ("neuron", "beta * mem", "beta*mem  # remark"),
@@ -339,7 +346,7 @@ def of_sample(python, tmp_path):
 
 def test_digest_is_the_same_under_every_supported_python(tmp_path):
     # The value was computed under 3.11.7, 3.12.1 and 3.13.0. It changes only with the scanner.
-    assert of_sample(sys.executable, tmp_path) == "ff309b8ceff8e407"
+    assert of_sample(sys.executable, tmp_path) == "83da505f31062dc7"
 
 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
