@@ -1,6 +1,6 @@
 from snakemake.utils import min_version
 
-from respike.config import read
+from respike.workflow.config import read
 
 min_version("9.27.1")
 

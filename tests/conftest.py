@@ -79,9 +79,11 @@ def nmnist_archive(request, mnist_folder, tmp_path_factory):
         return request.getfixturevalue("real_recordings")
     except pytest.skip.Exception:
         pass
-    from respike.data import emulate, emulator, mnist
+    from respike.commands import emulate
+    from respike.data import mnist
+    from respike.data.emulator import camera
 
-    data, n = mnist.load(mnist_folder), len(emulator.fitted_images()) + 200
+    data, n = mnist.load(mnist_folder), len(camera.fitted_images()) + 200
     folder = tmp_path_factory.mktemp("nmnist")
     emulate.write_recordings(data.train_images, data.train_labels, np.arange(n), folder, seed=99)
     return Path(shutil.make_archive(str(folder / "nmnist"), "zip", folder, "NMNIST/Train"))
@@ -90,17 +92,17 @@ def nmnist_archive(request, mnist_folder, tmp_path_factory):
 @pytest.fixture(scope="session")
 def real_table(real_recordings, tmp_path_factory):
     """Return the real N-MNIST recordings as a loaded event table."""
-    from respike.data import event_table, nmnist
+    from respike.data.nmnist import event_table, official
 
     folder = tmp_path_factory.mktemp("real_nmnist")
-    nmnist.from_local(folder, real_recordings, say=lambda line: None)
+    official.from_local(folder, real_recordings, say=lambda line: None)
     return event_table.load(folder)
 
 
 @pytest.fixture(scope="session")
 def made_recordings():
     """Return packed recordings made at random: many ties, repeats, small and large sensors."""
-    from respike.data.nmnist_format import pack
+    from respike.data.nmnist.binary_format import pack
 
     rng, made = np.random.default_rng(3), []
     for n in (1, 2, 5, 40, 300, 1000, 3000) * 4:
@@ -135,7 +137,7 @@ def bring_machine_code(source: Path, target: Path) -> None:
     """Copy what numba compiled for one tree to another, which need not compile it again.
 
     Numba names the folder of a package's machine code by the package's path. The folder above has
-    a digest of the modules (respike.compiled): machine code of other modules is never found.
+    a digest of the modules (respike.spiking.numba_cache): other machine code is never found.
     """
     from numba.core.caching import UserProvidedCacheLocator
 

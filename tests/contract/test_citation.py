@@ -32,7 +32,7 @@ def test_what_code_and_ledgers_name_by_author_and_year_is_in_the_bibliography():
     known = " ".join(render.bibliography())
     name = r"\b([A-Z][a-z]+)(?: et al\.,?)? \(?((?:19|20)\d\d)\b"
     named = set()
-    for file in [*(ROOT / "src").rglob("*.py"), *(ROOT / "workflow/claims").glob("*.yaml")]:
+    for file in [*(ROOT / "src").rglob("*.py"), *(ROOT / "src").rglob("claims.yaml")]:
         named |= set(re.findall(name, file.read_text()))
     assert ("Horowitz", "2014") in named
     # The part before the year in parentheses holds the authors.

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from respike import config, dag
 from respike.report import ledger
+from respike.workflow import config, dag
 
 ROOT = Path(__file__).parents[2]
 # Any file that exists: the experiments with real N-MNIST recordings are there too.

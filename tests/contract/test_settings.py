@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from respike import config, dag, job
+from respike.runs import job
+from respike.workflow import config, dag
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())

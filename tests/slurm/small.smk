@@ -2,7 +2,7 @@
 # was given, and in which attempt, is appended to tried/<rule>.
 import sys
 
-from respike.dag import grow
+from respike.workflow.dag import grow
 
 PYTHON = sys.executable
 

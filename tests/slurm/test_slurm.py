@@ -21,8 +21,8 @@ from pathlib import Path
 
 import pytest
 
-from respike import dag, orphans
-from respike.config import load as load_config
+from respike.workflow import dag, orphans
+from respike.workflow.config import load as load_config
 
 pytestmark = pytest.mark.slurm
 

@@ -11,7 +11,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from respike import reproduce
+from respike.commands import reproduce
 from respike.report import ledger
 
 pytestmark = pytest.mark.smoke
@@ -31,8 +31,10 @@ def books(smoke_tree):
 
 
 def test_the_jobs_ran_the_code_of_the_copy(smoke_tree):
-    where = smoke_tree.run("python", "-c", "import respike.dag; print(respike.dag.__file__)").stdout
-    assert where.strip() == str(smoke_tree / "src/respike/dag.py")
+    where = smoke_tree.run(
+        "python", "-c", "import respike.workflow.dag; print(respike.workflow.dag.__file__)"
+    ).stdout
+    assert where.strip() == str(smoke_tree / "src/respike/workflow/dag.py")
     head = smoke_tree.git("rev-parse", "HEAD")
     for path in results(smoke_tree):
         result = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""Compare respike.lif_gpu with the CPU layer: python gpu_against_cpu.py cuda|cpu.
+"""Compare respike.spiking.lif_gpu with the CPU layer: python gpu_against_cpu.py cuda|cpu.
 
 `cpu` needs TRITON_INTERPRET=1. A program of its own, because Triton reads that variable once.
 """
@@ -8,8 +8,8 @@ import sys
 
 import torch
 
-from respike.lif import RESETS, SURROGATES, Lif, lif_layer
-from respike.lif_gpu import lif_layer_gpu
+from respike.spiking.lif import RESETS, SURROGATES, Lif, lif_layer
+from respike.spiking.lif_gpu import lif_layer_gpu
 
 
 def compare(device):

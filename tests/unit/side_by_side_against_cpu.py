@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from test_nmnist_grid_network import exact, frames_from
 
-from respike.nmnist_grid.gpu import DeviceFrames, SideBySide, train_side_by_side
-from respike.nmnist_grid.network import EventMlp, mse_count_loss
-from respike.nmnist_grid.training import Training, train
+from respike.sources.nmnist_grid.cpu import EventMlp, mse_count_loss
+from respike.sources.nmnist_grid.gpu import DeviceFrames, SideBySide, train_side_by_side
+from respike.sources.nmnist_grid.training import Training, train
 
 
 def compare(device):

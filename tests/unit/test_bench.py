@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from respike import bench
+from respike.commands import benchmark
 
 
 class Machine:
@@ -25,7 +25,7 @@ class Machine:
         functions = {"ours": self.work("ours", ours), "peer": self.work("peer", peer)}
         if floor:
             functions["floor"] = self.work("floor", floor)
-        return bench.Case("toy", "ms per batch", **functions, **more)
+        return benchmark.Case("toy", "ms per batch", **functions, **more)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def machine():
 
 
 def measure(machine, case, rounds=4, least_s=0.0):
-    return bench.measure(case, rounds, least_s, clock=lambda: machine.now)
+    return benchmark.measure(case, rounds, least_s, clock=lambda: machine.now)
 
 
 def test_numbers_of_a_steady_machine(machine):
@@ -61,7 +61,7 @@ def test_a_machine_that_slows_down_between_rounds_changes_no_ratio(machine):
         if len(machine.calls) % 6 == 0:
             machine.slow *= 3
 
-    found = measure(machine, bench.Case("toy", "ms", slower, case.peer, case.floor), rounds=9)
+    found = measure(machine, benchmark.Case("toy", "ms", slower, case.peer, case.floor), rounds=9)
     assert found["ratio"] == pytest.approx(3)
 
 
@@ -83,7 +83,7 @@ def test_the_spread_holds_the_middle_half_of_the_rounds(machine):
     def peer():
         machine.now += 0.1 * next(pace)
 
-    found = measure(machine, bench.Case("toy", "ms", machine.work("ours", 0.1), peer), rounds=9)
+    found = measure(machine, benchmark.Case("toy", "ms", machine.work("ours", 0.1), peer), rounds=9)
     assert [found[k] for k in ("ratio_low", "ratio", "ratio_high")] == pytest.approx([3, 5, 7])
     assert "floor" not in found and "distance_to_floor" not in found
 
@@ -91,8 +91,8 @@ def test_the_spread_holds_the_middle_half_of_the_rounds(machine):
 def test_the_table(machine):
     made_from = {"machine": "toy", "versions": "a 1, b 2", "commit": "abc", "date": "2000-01-01"}
     case = machine.case(note='commas, and "quotes"', threads=2)
-    line = bench.row(case, measure(machine, case), made_from)
-    text = bench.as_csv([line])
+    line = benchmark.row(case, measure(machine, case), made_from)
+    text = benchmark.as_csv([line])
     assert text.splitlines()[0] == (
         "source,case,device,threads,ours,peer,unit,ratio,ratio_low,ratio_high,floor,distance_to_floor,"
         "note,machine,versions,commit,date"
@@ -101,25 +101,25 @@ def test_the_table(machine):
     assert read == line
     assert read["case"] == "toy" and read["note"] == 'commas, and "quotes"'
     assert read["ratio"] == "3" and read["threads"] == "2" and read["versions"] == "a 1, b 2"
-    assert "3x (3 to 3), 2 of the dense floor" in bench.shown(line)
+    assert "3x (3 to 3), 2 of the dense floor" in benchmark.shown(line)
 
 
 @pytest.fixture
 def toy_folder(monkeypatch, tmp_path, mnist_folder, threads):
     (tmp_path / "toy.py").write_text(
-        "from respike.bench import Case\n"
+        "from respike.commands.benchmark import Case\n"
         "def cases(data, device, threads):\n"
         "    work = lambda: sum(range(1000))\n"
         "    return [Case('toy', 'ms', work, work, device=device, threads=threads)]\n"
     )
-    monkeypatch.setattr(bench, "FOLDER", tmp_path)
+    monkeypatch.setattr(benchmark, "FOLDER", tmp_path)
     return tmp_path
 
 
 def test_main_writes_the_table_whole(toy_folder, tmp_path, capsys):
     out = tmp_path / "new" / "bench.csv"
     options = ["--out", str(out), "--rounds", "2", "--device", "cpu", "--threads", "1"]
-    assert bench.main(options) == 0
+    assert benchmark.main(options) == 0
     (read,) = csv.DictReader(io.StringIO(out.read_text()))
     assert read["case"] == "toy" and read["device"] == "cpu" and read["threads"] == "1"
     assert read["source"] == "toy"  # the file that it is from
@@ -131,16 +131,16 @@ def test_main_writes_the_table_whole(toy_folder, tmp_path, capsys):
 def test_wrong_use_is_one_message(toy_folder, capsys, monkeypatch):
     for options in (["--rounds", "0"], ["--threads", "0"], ["--threads", "999"], ["--device", "x"]):
         with pytest.raises(SystemExit) as stop:
-            bench.main(options)
+            benchmark.main(options)
         assert stop.value.code == 2
     capsys.readouterr()
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert bench.main(["--device", "cuda"]) == 1
+    assert benchmark.main(["--device", "cuda"]) == 1
     assert "torch finds no GPU" in capsys.readouterr().err
 
 
 def test_every_real_case_runs(mnist_folder, threads, capsys):
-    assert bench.main(["--quick", "--device", "cpu", "--threads", "1"]) == 0
+    assert benchmark.main(["--quick", "--device", "cpu", "--threads", "1"]) == 0
     shown = capsys.readouterr().out
     names = ("snn_mnist training step", "snn_mnist forward", "rate encoding", "poisson_mlp")
     for name in (*names, "kulkarni original pass", "kulkarni modified pass", "STDP poisson"):

@@ -1,6 +1,6 @@
 import pytest
 
-from respike import cli
+from respike.commands import cli
 
 CONFIG = """\
 scale: default
@@ -87,6 +87,6 @@ def test_report_says_what_to_do_when_there_is_none(folder, capsys):
 
 
 def test_digest_shows_what_it_covers(capsys):
-    assert cli.main(["digest", "respike.encoding"]) == 0
+    assert cli.main(["digest", "respike.spiking.encoding"]) == 0
     shown = capsys.readouterr().out
-    assert "  respike.encoding\n" in shown and "  numpy==" in shown
+    assert "  respike.spiking.encoding\n" in shown and "  numpy==" in shown

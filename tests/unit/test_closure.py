@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from respike import closure as closures
-from respike.closure import closure
-from respike.scan import ProvenanceError
+from respike.runs import closure as closures
+from respike.runs.closure import closure
+from respike.runs.scan import ProvenanceError
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "tests" / "data" / "digest_sample.txt"
@@ -259,7 +259,7 @@ def test_files_beside_a_module_count_by_content(digest, tmp_path):
 
 
 def test_plumbing_counts_by_name_alone(digest):
-    uses = {"train": "from respike.job import Result\ndef run(s):\n    return Result(s)\n"}
+    uses = {"train": "from respike.runs.job import Result\ndef run(s):\n    return Result(s)\n"}
     before = digest(**uses, job="def Result(x):\n    return x\n")
     assert digest(**uses, job="def Result(x):\n    return 2 * x\n") == before
     assert digest(train=uses["train"].replace("Result", "Network"), job="Network = 1\n") != before
@@ -330,7 +330,7 @@ def test_an_unknown_root_is_named(tmp_path):
 SHOW = """
 import sys
 from pathlib import Path
-from respike.closure import closure
+from respike.runs.closure import closure
 print(closure(sys.argv[2:], Path(sys.argv[1])).digest)
 """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[2] / "src" / "respike"
 PROGRAM = """
 import numpy as np
-from respike.local_learning import trace_sample
+from respike.sources.poisson_mlp.cpu import trace_sample
 w = np.full((3, 2), 0.25, np.float32)
 v1, *_ = trace_sample(np.ones((3, 1), np.uint64), w, w, 0.5, 9.0, 1)
 print(v1[0, 0])

@@ -5,9 +5,9 @@ import sys
 import pytest
 import yaml
 
-from respike import config
-from respike.config import ConfigError
-from respike.provenance import ROOT
+from respike.runs.provenance import ROOT
+from respike.workflow import config
+from respike.workflow.config import ConfigError
 
 GOOD = """\
 scale: default

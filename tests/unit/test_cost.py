@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from respike import bench, scaling
+from respike.commands import benchmark, scaling
 from respike.report import cost
 
 MADE = {
@@ -23,7 +23,7 @@ def bench_row(**given):
 def scaling_rows(seconds=(1.0, 2.0, 4.0), **case):
     case = {"case": "toy, training", "axis": "n_train", "unit": "images", **case}
     found = scaling.row(case, [list(seconds)] * 2, [100, 200, 400], [90, 95, 120])
-    text = bench.as_csv(
+    text = benchmark.as_csv(
         [found | {k: MADE[k] for k in ("machine", "commit", "date")}], scaling.COLUMNS
     )
     return list(csv.DictReader(io.StringIO(text)))

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from respike import dag
+from respike.workflow import dag
 
 CONFIG = {
     "scale": "default",
@@ -139,8 +139,9 @@ def test_file_digest_is_of_the_content(tmp_path):
 def test_building_the_dag_imports_nothing_heavy():
     # Every call of Snakemake pays for these imports, also one with nothing to do.
     code = (
-        "import sys, respike.dag, respike.provenance, respike.config, respike.cli;"
-        "respike.provenance.code_digest('respike.encoding');"
+        "import sys, respike.workflow.dag, respike.runs.provenance;"
+        "import respike.workflow.config, respike.commands.cli;"
+        "respike.runs.provenance.code_digest('respike.spiking.encoding');"
         "print(sorted({'torch', 'numpy', 'pandas', 'numba', 'jsonschema'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

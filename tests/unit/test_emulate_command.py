@@ -7,8 +7,9 @@ import pytest
 import tonic.io
 from tonic.datasets import NMNIST
 
-from respike import cli
-from respike.data import emulator, nmnist_format
+from respike.commands import cli
+from respike.data.emulator import camera
+from respike.data.nmnist import binary_format
 
 
 @pytest.fixture
@@ -38,10 +39,10 @@ def test_files_hold_the_recordings_of_their_images(idx, tmp_path, mnist_folder, 
     for path in found:
         index = int(path.stem) - 1
         assert path.parent.name == str(data.train_labels[index])
-        expected, _ = emulator.emulate(data.train_images[index : index + 1], [index], 4)
-        assert np.array_equal(nmnist_format.decode(path.read_bytes(), path.name), expected)
+        expected, _ = camera.emulate(data.train_images[index : index + 1], [index], 4)
+        assert np.array_equal(binary_format.decode(path.read_bytes(), path.name), expected)
         theirs = tonic.io.read_mnist_file(str(path), dtype=NMNIST.dtype)
-        for name, field in zip("xytp", nmnist_format.unpack(expected), strict=True):
+        for name, field in zip("xytp", binary_format.unpack(expected), strict=True):
             assert np.array_equal(theirs[name], field)
 
 

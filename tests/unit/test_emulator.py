@@ -6,8 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from respike.data import emulator, emulator_cpu, emulator_gpu
-from respike.data.nmnist_format import check, unpack
+from respike.data.emulator import camera as emulator
+from respike.data.emulator import cpu, gpu
+from respike.data.nmnist.binary_format import check, unpack
 
 STEPS = 100
 
@@ -115,7 +116,7 @@ def test_the_refractory_period_parts_the_events_of_a_pixel():
     assert len(t) > 5 and np.diff(t).min() >= 2499  # us; time stamps are cut off
 
 
-@pytest.mark.parametrize("backend", [emulator_cpu, emulator_gpu])
+@pytest.mark.parametrize("backend", [cpu, gpu])
 def test_a_pixel_that_was_blind_sees_the_change_late(backend):
     # The edge passes pixel 23 within three milliseconds and rests. Blind for 5 ms after each
     # event, the pixel gives the rest of its 16 events one by one, 5 ms apart, the image at rest.
@@ -219,7 +220,7 @@ def test_recordings_have_the_form_of_real_ones(mnist_folder):
 def test_more_events_than_expected_are_all_there(mnist_folder, monkeypatch):
     images = digits(mnist_folder, 2)
     whole, counts = emulator.emulate(images, np.arange(2))
-    monkeypatch.setattr(emulator_cpu, "CAPACITY", 100)
+    monkeypatch.setattr(cpu, "CAPACITY", 100)
     again, _ = emulator.emulate(images, np.arange(2))
     assert counts.max() > 100 and np.array_equal(again, whole)
 
@@ -237,9 +238,7 @@ def test_the_gpu_code_gives_the_same_recordings(mnist_folder, device):
     p = emulator.load_parameters()
     ours, counts = emulator.emulate(images, index, 2, p)
     key = emulator.recording_keys(index, 2)
-    theirs, their_counts = emulator_gpu.emulate(
-        images, key, *emulator.motion_paths(p, key), p, device
-    )
+    theirs, their_counts = gpu.emulate(images, key, *emulator.motion_paths(p, key), p, device)
     # Sums are rounded in another order: a crossing may move by some microseconds, and of some
     # ten thousand crossings one may be lost or won.
     assert np.abs(counts - their_counts).max() <= 3
@@ -256,12 +255,10 @@ def test_random_numbers_are_the_same_in_both():
 
     key = emulator.recording_keys(np.arange(50), 9)
     number = np.arange(50) * 4099
-    theirs = emulator_gpu._normal(
-        torch.from_numpy(key.view(np.int64)), torch.from_numpy(number)
-    ).numpy()
-    ours = np.array([emulator_cpu.normal(k, n) for k, n in zip(key, number, strict=True)])
+    theirs = gpu._normal(torch.from_numpy(key.view(np.int64)), torch.from_numpy(number)).numpy()
+    ours = np.array([cpu.normal(k, n) for k, n in zip(key, number, strict=True)])
     assert np.allclose(ours, theirs, atol=1e-6)
-    many = np.array([emulator_cpu.normal(key[0], n) for n in range(4000)])
+    many = np.array([cpu.normal(key[0], n) for n in range(4000)])
     assert abs(many.mean()) < 0.06 and abs(many.std() - 1) < 0.05
 
 

@@ -5,7 +5,14 @@ import pytest
 import torch
 from scipy import stats
 
-from respike.encoding import WORD_STEPS, encode, n_words, scale_intensity, stream_key, unpack
+from respike.spiking.encoding import (
+    WORD_STEPS,
+    encode,
+    n_words,
+    scale_intensity,
+    stream_key,
+    unpack,
+)
 
 KEY = stream_key(0, 0)
 
@@ -109,7 +116,7 @@ def test_unpack_inverts_packing():
 
 @pytest.mark.parametrize("num_steps", [1, 50, 64, 65, 130])
 def test_unpack_torch_equals_unpack(num_steps):
-    from respike.lif_gpu import unpack_torch
+    from respike.spiking.lif_gpu import unpack_torch
 
     images = np.random.default_rng(3).integers(0, 256, (6, 20), dtype=np.uint8)
     words = encode(images, np.arange(6), num_steps, KEY)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from respike import energy
+from respike.spiking import energy
 
 
 def test_counts_by_hand():

@@ -9,9 +9,16 @@ from tonic.datasets import NMNIST
 from tonic.io import make_structured_array
 from tonic.transforms import Denoise, ToFrame
 
-from respike.data import event_frames
-from respike.data.event_frames import N_INPUTS, bin_events, cut, denoise, frame_counts, frames
-from respike.data.nmnist_format import pack, unpack
+from respike.data.nmnist import event_frames
+from respike.data.nmnist.binary_format import pack, unpack
+from respike.data.nmnist.event_frames import (
+    N_INPUTS,
+    bin_events,
+    cut,
+    denoise,
+    frame_counts,
+    frames,
+)
 
 
 def joined(recordings):

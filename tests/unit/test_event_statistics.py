@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from respike import event_statistics as statistics
-from respike.data.nmnist_format import pack
+from respike.data.nmnist import statistics
+from respike.data.nmnist.binary_format import pack
 
 # Two recordings: (x, y, t us, p).
 FIRST = [(3, 5, 1_000, 1), (3, 5, 3_200, 1), (4, 5, 4_000, 0), (3, 5, 106_000, 0)]

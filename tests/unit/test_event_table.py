@@ -11,10 +11,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from respike import files
-from respike.data import event_table
-from respike.data.event_table import TableError, TableWriter
-from respike.data.nmnist_format import RecordingError, pack
+from respike.data.nmnist import event_table
+from respike.data.nmnist.binary_format import RecordingError, pack
+from respike.data.nmnist.event_table import TableError, TableWriter
+from respike.runs import files
 
 ALL_FILES = sorted(
     [f"{s}_{p}.npy" for s in ("train", "test") for p in ("events", "offsets", "labels", "index")]
@@ -119,7 +119,7 @@ def test_error_leaves_nothing_of_this_table_and_of_the_one_before(folder, made_r
 def test_killed_run_leaves_no_table_and_its_rest_is_cleared(tmp_path, made_recordings):
     program = (
         "import os, signal, numpy as np\n"
-        "from respike.data.event_table import TableWriter\n"
+        "from respike.data.nmnist.event_table import TableWriter\n"
         "with TableWriter('table', 'emulated', '', {}) as table:\n"
         "    table.add('train', np.zeros(10**6, np.uint32), [10**6], [0], [0])\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -7,8 +7,8 @@ the comparison is exact.
 import numpy as np
 import pytest
 
-from respike.encoding import n_words
-from respike.events import add_input, add_weight_grad, count_bits, lowest_bit
+from respike.spiking.encoding import n_words
+from respike.spiking.events import add_input, add_weight_grad, count_bits, lowest_bit
 
 N = 17
 

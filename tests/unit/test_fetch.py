@@ -24,7 +24,8 @@ import pytest
 import yaml
 
 from respike.data import fetch as module
-from respike.data import mnist, registry, sources
+from respike.data import mnist
+from respike.data.download import mirrors, registry
 from respike.data.fetch import FetchError, fetch
 
 FILES = {
@@ -213,7 +214,7 @@ def test_next_source_takes_over_where_one_fails(server, tmp_path, local):
 
 
 def test_progress_tells_the_size_so_far(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "REPORT_S", 0)
+    monkeypatch.setattr(mirrors, "REPORT_S", 0)
     run = Run(tmp_path / "out", server.source)
     steps = [line for line in run.lines if line.endswith(" of 0.3 MB")]
     assert len(steps) >= 2 and steps[0].startswith("  images.gz: ")
@@ -254,7 +255,7 @@ BAD_ANSWERS = {
 
 @pytest.mark.parametrize("case", BAD_ANSWERS)
 def test_bad_answer(server, tmp_path, local, monkeypatch, case):
-    monkeypatch.setattr(sources, "SILENCE_S", 0.3)
+    monkeypatch.setattr(mirrors, "SILENCE_S", 0.3)
     server.answers["/images.gz"], said = BAD_ANSWERS[case]
     run = Run(tmp_path / "out", server.source)
     assert_fails_and_recovers(tmp_path / "out", run, said, local)
@@ -389,8 +390,8 @@ def test_npm_absent(tmp_path, local, monkeypatch):
 
 
 def test_npm_that_never_ends_is_stopped(tmp_path, local, npm, monkeypatch):
-    monkeypatch.setattr(sources, "REPORT_S", 0.2)
-    monkeypatch.setattr(sources, "NPM_S", 0.5)
+    monkeypatch.setattr(mirrors, "REPORT_S", 0.2)
+    monkeypatch.setattr(mirrors, "NPM_S", 0.5)
     npm(f"echo $$ > {tmp_path}/pid; exec sleep 60")
     start = time.monotonic()
     run = Run(tmp_path / "out", NPM)

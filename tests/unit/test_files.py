@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from respike import files
+from respike.runs import files
 
 
 @pytest.fixture
@@ -150,6 +150,6 @@ def test_full_disk_keeps_the_old_file(tmpfs):
 
 
 def test_import_does_not_bring_numpy():
-    code = "import sys, respike.files; print('numpy' in sys.modules)"
+    code = "import sys, respike.runs.files; print('numpy' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"

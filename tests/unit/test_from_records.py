@@ -7,8 +7,9 @@ import subprocess
 import pytest
 import test_report
 
-from respike import dag
-from respike.report import from_records, records
+from respike.report import from_records
+from respike.runs import records
+from respike.workflow import dag
 
 tree = test_report.tree  # the fixture
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import yaml
 
-from respike import job, provenance
-from respike.experiments import ann_mlp, poisson_mlp_encode
+from respike.runs import job, provenance
+from respike.sources.poisson_mlp import encode
+from respike.sources.shared import ann
 
 
 @dataclass(frozen=True)
@@ -96,13 +97,13 @@ def start(monkeypatch, tmp_path, small_mnist_folder, threads):
         }
         words = [str(w) for k, v in arguments.items() for w in (f"--{k}", v)]
         monkeypatch.setattr(sys, "argv", ["experiment", *words, *options])
-        return job.main(module.run, module.Settings, uses_device=module is ann_mlp)
+        return job.main(module.run, module.Settings, uses_device=module is ann)
 
     return run
 
 
 @pytest.mark.parametrize(
-    ("module", "settings"), [(poisson_mlp_encode, ENCODE), (ann_mlp, ANN)], ids=["encode", "ann"]
+    ("module", "settings"), [(encode, ENCODE), (ann, ANN)], ids=["encode", "ann"]
 )
 def test_a_result_is_valid_and_current(
     start, tmp_path, small_mnist_folder, capsys, module, settings
@@ -126,14 +127,14 @@ def test_a_result_is_valid_and_current(
 def test_equal_seeds_give_equal_numbers(start, tmp_path):
     found = []
     for _ in range(2):
-        assert start(ann_mlp, ANN, "--device", "cpu") == 0
+        assert start(ann, ANN, "--device", "cpu") == 0
         metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())["metrics"]
         found.append({k: v for k, v in metrics.items() if "cpu_s" not in k})
     assert found[0] == found[1]
 
 
 def test_a_digest_that_is_not_current_is_a_problem(start, tmp_path):
-    start(poisson_mlp_encode, ENCODE)
+    start(encode, ENCODE)
     result = json.loads((tmp_path / "out" / "metrics.json").read_text())
     found = provenance.problems({**result, "code": "0" * 16})
     assert any("was 0000000000000000" in problem for problem in found)
@@ -146,21 +147,21 @@ def one_line(capsys):
 
 def test_cuda_without_a_gpu_is_one_line(start, capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert start(ann_mlp, ANN, "--device", "cuda") == 1
+    assert start(ann, ANN, "--device", "cuda") == 1
     assert one_line(capsys).startswith("toy_source toy seed 3: error: device: cuda was asked for")
     assert not (tmp_path / "out").exists()
     assert job.device_name("auto") == "cpu"
 
 
 def test_wrong_settings_and_missing_data_are_one_line(start, capsys, tmp_path):
-    assert start(poisson_mlp_encode, {**ENCODE, "n_imges": 3}) == 1
+    assert start(encode, {**ENCODE, "n_imges": 3}) == 1
     assert "n_imges: not a setting" in one_line(capsys)
-    assert start(poisson_mlp_encode, ENCODE, data=tmp_path / "none" / "manifest.json") == 1
+    assert start(encode, ENCODE, data=tmp_path / "none" / "manifest.json") == 1
     assert "no such file" in one_line(capsys)
 
 
 def test_a_setting_that_the_experiment_refuses_is_one_line(start, capsys):
-    from respike.experiments import poisson_mlp_train
+    from respike.sources.poisson_mlp import train
 
     settings = dict.fromkeys(
         ("n_val", "n_test", "n_hidden", "num_steps", "epochs", "batch_size"), 1
@@ -169,8 +170,8 @@ def test_a_setting_that_the_experiment_refuses_is_one_line(start, capsys):
         ("v_thresh", "beta", "lr", "surrogate_alpha", "target_rate", "w_std"), 1.0
     )
     settings |= {"n_train": 50_001, "error": "count", "grad_clip": None, "surrogate_clip": 10.0}
-    assert settings.keys() == {f.name for f in dataclasses.fields(poisson_mlp_train.Settings)}
-    assert start(poisson_mlp_train, settings) == 1
+    assert settings.keys() == {f.name for f in dataclasses.fields(train.Settings)}
+    assert start(train, settings) == 1
     assert "n_train: found 50001, allowed: at most 50000" in one_line(capsys)
 
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from respike.kept import Kept
+from respike.runs.checkpoints import Kept
 
 
 @pytest.fixture

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from test_kulkarni_neuron import CODED, CORRECTED, PRINTED_C, C
 
-from respike.experiments import kulkarni_encode as encode
-from respike.experiments import kulkarni_full_pass as full_pass
-from respike.kulkarni import compare as compare
+from respike.sources.kulkarni_forward import comparison as compare
+from respike.sources.kulkarni_forward import encode, full_pass
 
 RNG = np.random.default_rng(0)
 COUNTS = RNG.integers(0, 30, (4, 200)) * (RNG.random((4, 200)) < 0.3)
@@ -51,11 +50,11 @@ def test_overlap_and_distance_by_hand():
 
 
 def test_map_correlation_is_one_for_the_rectified_features():
-    from respike.kulkarni import model
+    from respike.sources.kulkarni_forward import reference
 
     filters = RNG.normal(size=(3, 3, 3))
     images = RNG.integers(0, 256, (2, 28, 28)).astype(np.uint8)
-    features = np.array([np.maximum(model.feature_map(i, filters), 0) for i in images])
+    features = np.array([np.maximum(reference.feature_map(i, filters), 0) for i in images])
     assert full_pass.map_correlation(7 * features, images, filters) == pytest.approx(1)
     assert full_pass.map_correlation(-features, images, filters) == pytest.approx(-1)
 
@@ -80,7 +79,7 @@ def test_near_the_rheobase_the_rate_grows_faster_than_the_current():
 
 @pytest.mark.parametrize(("variant", "spread"), [(CORRECTED, 0), (CODED, 1)])
 def test_interval_spread(variant, spread):
-    from respike.kulkarni.neuron import pixel_trains
+    from respike.sources.kulkarni_forward.neuron import pixel_trains
 
     assert encode.interval_spread(pixel_trains(C, variant)) == spread
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from test_kulkarni_neuron import C
 
-from respike.kulkarni import cost
-from respike.kulkarni.model import convolve
-from respike.kulkarni.neuron import VARIANTS, pixel_trains
+from respike.sources.kulkarni_forward import cost
+from respike.sources.kulkarni_forward.neuron import VARIANTS, pixel_trains
+from respike.sources.kulkarni_forward.reference import convolve
 
 
 def test_every_pixel_is_in_as_many_fields_as_the_convolution_reads_it():

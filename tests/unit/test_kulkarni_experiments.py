@@ -7,14 +7,9 @@ import numpy as np
 import pytest
 from test_kulkarni_neuron import C
 
-from respike import job
 from respike.data import mnist
-from respike.experiments import (
-    kulkarni_encode,
-    kulkarni_full_pass,
-    kulkarni_readout,
-    kulkarni_train,
-)
+from respike.runs import job
+from respike.sources.kulkarni_forward import encode, full_pass, readout, train
 
 CONSTANTS = dataclasses.asdict(C) | {"num_steps": 300}
 PASS = {
@@ -52,7 +47,7 @@ def without_times(metrics):
 
 @pytest.mark.parametrize(
     ("module", "settings"),
-    [(kulkarni_full_pass, PASS), (kulkarni_train, TRAIN), (kulkarni_readout, READOUT)],
+    [(full_pass, PASS), (train, TRAIN), (readout, READOUT)],
     ids=["full_pass", "train", "readout"],
 )
 def test_a_seed_decides_every_number(data, module, settings):
@@ -65,7 +60,7 @@ def test_a_seed_decides_every_number(data, module, settings):
 
 @pytest.mark.parametrize("forward_pass", ["original", "modified"])
 def test_training_learns_what_a_small_set_has(data, forward_pass):
-    found = run(kulkarni_train, TRAIN, data, forward_pass=forward_pass, epochs=5).metrics
+    found = run(train, TRAIN, data, forward_pass=forward_pass, epochs=5).metrics
     assert found["train_accuracy_final"] > 0.9
     assert found["test_accuracy_final"] > 0.7
     assert found["test_accuracy_8_bits"] == pytest.approx(found["test_accuracy_final"], abs=0.1)
@@ -77,18 +72,18 @@ def test_training_learns_what_a_small_set_has(data, forward_pass):
 
 @pytest.mark.parametrize("features", ["relu", "original", "modified"])
 def test_the_linear_layer_learns_from_all_features(data, features):
-    found = run(kulkarni_readout, READOUT, data, features=features, epochs=20).metrics
+    found = run(readout, READOUT, data, features=features, epochs=20).metrics
     assert found["test_accuracy_final"] > 0.7
     assert ("test_accuracy_other_pass" in found) == (features != "relu")
 
 
 def test_as_printed_the_maps_know_only_the_sign_of_the_filter(data):
-    made = kulkarni_full_pass.Settings(
+    made = full_pass.Settings(
         **CONSTANTS | {"v_rest_mV": 70.0},
         **PASS | {"variant": "as_documented", "n_test": 2, "n_modified": 1, "n_compare": 0,
                   "n_plain": 0, "gain_pA": 1e12, "modified_gain_pA": 1e12, "gain_out_pA": 1e12},
     )  # fmt: skip
-    found = kulkarni_full_pass.run(made, data, 0, lambda *args, **numbers: None)
+    found = full_pass.run(made, data, 0, lambda *args, **numbers: None)
     counts = found.arrays["maps_original"].reshape(12, -1)
     falls = found.arrays["filters"].sum(axis=(1, 2)) < 0
     # Every pixel fires at the refractory limit: a filter's neurons all fire so too, or hardly.
@@ -101,13 +96,13 @@ def test_as_coded_a_lit_corner_is_refused(data):
     images[3, 0, 2] = 9
     lit = dataclasses.replace(data, test_images=images)
     with pytest.raises(ValueError, match="a corner is lit"):
-        run(kulkarni_full_pass, PASS, lit, variant="as_coded")
+        run(full_pass, PASS, lit, variant="as_coded")
 
 
 def test_random_filters_are_the_ones_before_training(data):
-    found = run(kulkarni_full_pass, PASS, data, filters="random").arrays
+    found = run(full_pass, PASS, data, filters="random").arrays
     assert (found["filters"] == found["filters_start"]).all()
-    trained = run(kulkarni_full_pass, PASS, data).arrays
+    trained = run(full_pass, PASS, data).arrays
     assert (trained["filters_start"] == found["filters"]).all()
     assert (trained["filters"] != found["filters"]).any()
 
@@ -121,7 +116,7 @@ def test_an_unstable_step_ends_the_job_with_one_line(data, monkeypatch, capsys, 
         "--scale", "smoke", "--seed", "0", "--metrics", str(tmp_path / "metrics.json"),
         "--arrays", str(tmp_path / "arrays.npz"),
     ])  # fmt: skip
-    assert job.main(kulkarni_encode.run, kulkarni_encode.Settings) == 1
+    assert job.main(encode.run, encode.Settings) == 1
     said = capsys.readouterr().err.strip().splitlines()
     assert len(said) == 1
     assert "dt_ms: found 25.0, the integration of the membrane is unstable" in said[0]

@@ -8,12 +8,12 @@ import torch
 from test_kulkarni_neuron import CODED, CORRECTED, PRINTED, PRINTED_C, C
 
 from respike.data import mnist
-from respike.kulkarni import model as model
-from respike.kulkarni import passes as kulkarni_pass
-from respike.kulkarni.fast import LANES, Trains, hidden_events, layer, padded
-from respike.kulkarni.neuron import current_to_spikes, pixel_trains
-from respike.kulkarni.table import features_of, modified_events
-from respike.kulkarni.torch import forward
+from respike.sources.kulkarni_forward import passes as kulkarni_pass
+from respike.sources.kulkarni_forward import reference as model
+from respike.sources.kulkarni_forward.cpu import LANES, Trains, hidden_events, layer, padded
+from respike.sources.kulkarni_forward.gpu import forward
+from respike.sources.kulkarni_forward.modified_pass import features_of, modified_events
+from respike.sources.kulkarni_forward.neuron import current_to_spikes, pixel_trains
 
 RNG = np.random.default_rng(3)
 FILTERS = RNG.uniform(-1 / 3, 1 / 3, (12, 3, 3)) + RNG.normal(0, 0.2, (12, 1, 1))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from respike.data import mnist
-from respike.kulkarni import filters as kulkarni_filters
+from respike.sources.kulkarni_forward import filters as kulkarni_filters
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import pytest
 import torch
 from test_kulkarni_neuron import CODED, CORRECTED, PRINTED, C
 
-from respike.kulkarni import model as model
-from respike.kulkarni.neuron import VARIANTS, pixel_trains
+from respike.sources.kulkarni_forward import reference as model
+from respike.sources.kulkarni_forward.neuron import VARIANTS, pixel_trains
 
 IMAGE = np.zeros((28, 28), np.uint8)
 IMAGE[10:18, 12:16] = 255

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from respike.kulkarni.neuron import (
+from respike.sources.kulkarni_forward.neuron import (
     VARIANTS,
     Constants,
     current_to_spikes,

@@ -7,10 +7,9 @@ import pytest
 from test_kulkarni_neuron import CORRECTED, C
 
 from respike.data import mnist
-from respike.kulkarni import model as model
-from respike.kulkarni import normad as normad
-from respike.kulkarni import normad_fast
-from respike.kulkarni import passes as kulkarni_pass
+from respike.sources.kulkarni_forward import normad, normad_cpu
+from respike.sources.kulkarni_forward import passes as kulkarni_pass
+from respike.sources.kulkarni_forward import reference as model
 
 RNG = np.random.default_rng(5)
 FILTERS = RNG.uniform(-1 / 3, 1 / 3, (12, 3, 3)) + 0.1
@@ -63,13 +62,13 @@ def test_training_on_kept_spikes_is_the_plain_training(data, modified):
     nets = [network(np.zeros((8112, 10)), inhibit_pA=2e4) for _ in range(2)]
     own = nets[0].table(5e5, model.modified_decay(C)) if modified else None
     desired = normad.desired_train(C, 3.5)
-    spikes = normad_fast.hidden_spikes(nets[1], data.train_images[:12], own)
+    spikes = normad_cpu.hidden_spikes(nets[1], data.train_images[:12], own)
     for _ in range(2):
         order = np.random.default_rng(4).permutation(12)
         plain = normad.train_images(
             nets[0], data.train_images, data.train_labels, order, desired, 100.0, 1.0, own
         )
-        fast = normad_fast.train_on(nets[1], spikes, data.train_labels, order, desired, 100.0, 1.0)
+        fast = normad_cpu.train_on(nets[1], spikes, data.train_labels, order, desired, 100.0, 1.0)
         assert fast == plain
     assert np.abs(nets[0].weights).max() > 10
     assert nets[1].weights == pytest.approx(nets[0].weights, rel=1e-9, abs=1e-9)
@@ -77,7 +76,7 @@ def test_training_on_kept_spikes_is_the_plain_training(data, modified):
 
 def test_kept_spikes_are_those_of_the_pass(data):
     net = network(np.zeros((8112, 10)))
-    spikes = normad_fast.hidden_spikes(net, data.train_images[:3])
+    spikes = normad_cpu.hidden_spikes(net, data.train_images[:3])
     hidden, _ = kulkarni_pass.run(net, data.train_images[:3])
     for neurons, per_step, counts in zip(spikes.neurons, spikes.counts, hidden, strict=True):
         assert (np.bincount(neurons, minlength=8112) == counts).all()

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from respike import dag
-from respike.report import lacking, show
-from respike.report.records import Record
+from respike.report import lacking, wording
+from respike.runs.records import Record
+from respike.workflow import dag
 
 FIRST, SECOND = "t_window=2000 beta=0.9", "t_window=1000 beta=0.9"
 COMMON = {
@@ -109,6 +109,6 @@ def test_the_table_sums_entries_and_tables_need_their_searches(costs, monkeypatc
 
 
 def test_costs_as_text():
-    assert show.cost(15.0, 2, 3) == "15 s, 2 of unknown cost"
-    assert show.cost(7200.0, 0, 3) == "2.0 h"
-    assert show.cost(0, 3, 3) == "not known"
+    assert wording.cost(15.0, 2, 3) == "15 s, 2 of unknown cost"
+    assert wording.cost(7200.0, 0, 3) == "2.0 h"
+    assert wording.cost(0, 3, 3) == "not known"

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from respike.learning_curve import epochs_to, largest_drop
+from respike.spiking.learning_curve import epochs_to, largest_drop
 
 
 def test_between_two_points_the_epoch_is_linear():

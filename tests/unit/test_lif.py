@@ -17,8 +17,8 @@ import snntorch
 import torch
 from snntorch import surrogate
 
-from respike.encoding import encode, stream_key, unpack
-from respike.lif import WIDE, Lif, SpikingMlp, input_layer, lif_layer, spike_linear
+from respike.spiking.encoding import encode, stream_key, unpack
+from respike.spiking.lif import WIDE, Lif, SpikingMlp, input_layer, lif_layer, spike_linear
 
 BY_SNNTORCH = {
     "fast_sigmoid": (surrogate.fast_sigmoid(slope=25), 25.0),

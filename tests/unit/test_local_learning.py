@@ -7,10 +7,10 @@ same potentials and spikes are compared exactly.
 import numpy as np
 import pytest
 
-from respike import local_learning as fast
-from respike import local_learning_reference as plain
 from respike.data import mnist
-from respike.encoding import encode, stream_key, unpack
+from respike.sources.poisson_mlp import cpu as fast
+from respike.sources.poisson_mlp import reference as plain
+from respike.spiking.encoding import encode, stream_key, unpack
 
 NUM_STEPS = 20
 

@@ -23,10 +23,13 @@ import numpy as np
 import pytest
 from tonic.datasets import NMNIST
 
-from respike.data import event_table, nmnist, nmnist_archive, resume, sources
-from respike.data.event_table import TableError
-from respike.data.nmnist_format import encode, pack
-from respike.data.sources import SourceError
+from respike.data.download import mirrors, resume
+from respike.data.download.mirrors import SourceError
+from respike.data.nmnist import archive as nmnist_archive
+from respike.data.nmnist import event_table
+from respike.data.nmnist import official as nmnist
+from respike.data.nmnist.binary_format import encode, pack
+from respike.data.nmnist.event_table import TableError
 
 N_TRAIN, N_TEST = 30, 12
 
@@ -140,7 +143,7 @@ def test_real_recordings(real_table):
 
 
 def test_progress_says_how_far(tmp_path, both, monkeypatch):
-    monkeypatch.setattr(sources, "REPORT_S", 0)
+    monkeypatch.setattr(mirrors, "REPORT_S", 0)
     _, lines = local(tmp_path / "out", make_zip(tmp_path / "a.zip", both))
     assert "  train: 7 of 30 recordings" in lines
 
@@ -405,7 +408,7 @@ def test_closed_port_fails_at_once_and_keeps_the_part(tmp_path):
 
 
 def test_silent_server_is_given_up(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "SILENCE_S", 0.3)
+    monkeypatch.setattr(mirrors, "SILENCE_S", 0.3)
     server.stop_after, server.hang = 200_000, True
     with pytest.raises(SourceError, match="connection lost after 0.2 MB"):
         download(server, tmp_path / "a.zip")
@@ -431,7 +434,7 @@ def test_memory_does_not_grow_with_the_archive(server, tmp_path):
 
 
 def test_progress_tells_the_size_so_far(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "REPORT_S", 0)
+    monkeypatch.setattr(mirrors, "REPORT_S", 0)
     (tmp_path / "a.zip.part").write_bytes(DATA[:100_000])
     lines = download(server, tmp_path / "a.zip")
     assert lines[-2] == "  a.zip: 0.6 MB of 0.6 MB" and lines[1].endswith(" of 0.6 MB")
@@ -499,7 +502,7 @@ def test_sigterm_keeps_the_download_and_the_next_run_goes_on(official, tmp_path)
         "import runpy, sys\nfrom tonic.datasets import NMNIST\n"
         f"NMNIST.train_url = {NMNIST.train_url!r}\n"
         f"sys.argv = ['nmnist', '--official', '--out', {str(tmp_path / 'out')!r}]\n"
-        "runpy.run_module('respike.data.nmnist', run_name='__main__')\n"
+        "runpy.run_module('respike.data.nmnist.official', run_name='__main__')\n"
     )
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL)
     assert official.sent.wait(60)

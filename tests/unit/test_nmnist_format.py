@@ -8,8 +8,8 @@ import pytest
 from tonic.datasets import NMNIST
 from tonic.io import read_mnist_file
 
-from respike.data import nmnist_format
-from respike.data.nmnist_format import RecordingError, decode, encode, pack, unpack
+from respike.data.nmnist import binary_format
+from respike.data.nmnist.binary_format import RecordingError, decode, encode, pack, unpack
 
 
 def assert_as_tonic(raw):
@@ -98,14 +98,14 @@ def test_equal_times_and_a_repeated_event_are_no_error():
 def test_many_recordings_are_checked_one_by_one():
     first, second = pack([1, 1], [1, 1], [5, 9], [0, 0]), pack([2, 2], [2, 2], [1, 3], [0, 0])
     good = np.concatenate((first, second))  # time falls between the two, which is right
-    nmnist_format.check(good, np.array([0, 2, 4]), "recording {}".format)
+    binary_format.check(good, np.array([0, 2, 4]), "recording {}".format)
     with pytest.raises(RecordingError, match="^recording 0: event 2: time falls from 9 to 1 us"):
-        nmnist_format.check(good, np.array([0, 4]), "recording {}".format)
+        binary_format.check(good, np.array([0, 4]), "recording {}".format)
     with pytest.raises(RecordingError, match="^recording 1: event 1: time falls"):
-        nmnist_format.check(good[[0, 1, 3, 2]], np.array([0, 2, 4]), "recording {}".format)
+        binary_format.check(good[[0, 1, 3, 2]], np.array([0, 2, 4]), "recording {}".format)
     with pytest.raises(RecordingError, match="^recording 1: an empty recording"):
-        nmnist_format.check(good, np.array([0, 2, 2, 4]), "recording {}".format)
+        binary_format.check(good, np.array([0, 2, 2, 4]), "recording {}".format)
     outside = good.copy()
     outside[3] = pack(2, 34, 3, 0)
     with pytest.raises(RecordingError, match="^recording 1: event 1: pixel x 2, y 34 is outside"):
-        nmnist_format.check(outside, np.array([0, 2, 4]), "recording {}".format)
+        binary_format.check(outside, np.array([0, 2, 4]), "recording {}".format)

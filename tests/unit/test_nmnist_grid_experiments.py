@@ -8,15 +8,16 @@ import math
 import numpy as np
 import pytest
 
-from respike import files, provenance
-from respike.data import emulator, mnist
-from respike.data.event_table import EventTable, Recordings
+from respike.data import mnist
+from respike.data.emulator import camera
 from respike.data.inputs import Inputs
-from respike.experiments import nmnist_grid_final, nmnist_grid_search, nmnist_grid_surrogate
-from respike.kept import Kept, of_job
-from respike.nmnist_grid import restore, training
-from respike.progress import Progress
-from respike.report import records
+from respike.data.nmnist.event_table import EventTable, Recordings
+from respike.runs import files, provenance, records
+from respike.runs.checkpoints import Kept, of_job
+from respike.runs.progress import Progress
+from respike.sources.nmnist_grid import final as nmnist_grid_final
+from respike.sources.nmnist_grid import restore, surrogate, training
+from respike.sources.nmnist_grid import search as nmnist_grid_search
 
 CELLS = (
     "t_window=10000 beta=0.9 n_hidden=8 ratio=0.8/0.2 batch_size=16",
@@ -36,7 +37,7 @@ CODED = dataclasses.replace(
 def data(mnist_folder):
     """Return emulated recordings of the first 60 training images, for training and for test."""
     images, index = mnist.load(mnist_folder), np.arange(60)
-    events, counts = emulator.emulate(images.train_images[index], index, 5)
+    events, counts = camera.emulate(images.train_images[index], index, 5)
     offsets = np.concatenate(([0], np.cumsum(counts)))
     half = Recordings(events, offsets, images.train_labels[index], index, "0" * 64)
     table = EventTable("emulated", "A test.", {}, {"train": half, "test": half})
@@ -218,9 +219,7 @@ def test_late_rise_compares_the_last_epochs_with_8_to_10():
 
 
 def test_the_step_has_no_gradient_and_the_surrogate_pi_times_the_printed_one():
-    found = nmnist_grid_surrogate.run(
-        nmnist_grid_surrogate.Settings(reach=2.0, n_points=401), None, 0, None
-    )
+    found = surrogate.run(surrogate.Settings(reach=2.0, n_points=401), None, 0, None)
     m = found.metrics
     assert m["largest_step_derivative_off_threshold"] == 0
     assert m["step_derivative_at_threshold"] == pytest.approx(100)
@@ -229,7 +228,7 @@ def test_the_step_has_no_gradient_and_the_surrogate_pi_times_the_printed_one():
     coded, true = found.arrays["derivative_coded"], found.arrays["derivative_of_approximation"]
     assert np.allclose(coded, true, rtol=1e-6)
     with pytest.raises(ValueError, match="odd"):
-        nmnist_grid_surrogate.run(nmnist_grid_surrogate.Settings(2.0, 400), None, 0, None)
+        surrogate.run(surrogate.Settings(2.0, 400), None, 0, None)
 
 
 def test_recorded_cells_are_not_trained_again(data, tmp_path, trained, monkeypatch):

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 
-from respike.data import event_frames
-from respike.nmnist_grid import network, reference
-from respike.nmnist_grid.network import EventMlp, Frames, mse_count_loss
-from respike.nmnist_grid.training import Training, accuracy, folds, train
+from respike.data.nmnist import event_frames
+from respike.sources.nmnist_grid import cpu, reference
+from respike.sources.nmnist_grid.cpu import EventMlp, Frames, mse_count_loss
+from respike.sources.nmnist_grid.training import Training, accuracy, folds, train
 
 
 def exact(net):
@@ -129,7 +129,7 @@ def test_frames_equal_tonics_transforms(real_table):
     which = np.array([2, 0, 5])
     sensor = (34, 34, 2)
     for t_window, whole in ((2000, False), (500, False), (2000, True)):
-        frames = network.frames_of(recordings, which, t_window, 10_000, whole)
+        frames = cpu.frames_of(recordings, which, t_window, 10_000, whole)
         for k, r in enumerate(which):
             events = recordings.recording(r)
             dtype = np.dtype([("x", int), ("y", int), ("t", int), ("p", int)])
@@ -149,7 +149,7 @@ def test_frames_equal_tonics_transforms(real_table):
 
 def test_t_window_that_does_not_divide_the_sample_is_refused(real_table):
     with pytest.raises(ValueError, match="t_window is 3000"):
-        network.frames_of(real_table.splits["train"], np.arange(2), 3000, 10_000, False)
+        cpu.frames_of(real_table.splits["train"], np.arange(2), 3000, 10_000, False)
 
 
 def test_folds_hold_out_every_recording_once():

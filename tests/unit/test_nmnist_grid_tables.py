@@ -8,11 +8,11 @@ import pandas
 import pytest
 
 from respike.data.mnist import DataError
-from respike.experiments import nmnist_grid_table
-from respike.nmnist_grid import tables, tidy
-from respike.nmnist_grid.cells import Cell
-from respike.nmnist_grid.published import TABLES
 from respike.report import ledger
+from respike.sources.nmnist_grid import cells_csv, effects
+from respike.sources.nmnist_grid import table as nmnist_grid_table
+from respike.sources.nmnist_grid.cells import Cell
+from respike.sources.nmnist_grid.published import TABLES
 
 BETAS, SIZES, RATIOS = (0.7, 0.9, 0.95), (100, 400, 800), ("0.8/0.2", "0.95/0.05")
 
@@ -21,14 +21,14 @@ def made(accuracy, time=lambda cell: 1.0):
     """Return a full table whose held-out accuracy is a function of the cell."""
     cells = [Cell(2000, *values, 128) for values in itertools.product(BETAS, SIZES, RATIOS)]
     return [
-        tables.Row(c, accuracy(c), accuracy(c) + 0.02, accuracy(c) - 0.01, time(c)) for c in cells
+        effects.Row(c, accuracy(c), accuracy(c) + 0.02, accuracy(c) - 0.01, time(c)) for c in cells
     ]
 
 
 def metrics(rows):
     """Return what a search job would report."""
     return {
-        f"{kind} {row.cell}": getattr(row, kind) for row in rows for kind in tables.Row._fields[1:]
+        f"{kind} {row.cell}": getattr(row, kind) for row in rows for kind in effects.Row._fields[1:]
     }
 
 
@@ -47,35 +47,35 @@ def test_a_cell_is_written_and_read():
 def test_rows_come_from_all_jobs_and_no_cell_twice():
     table = made(lambda c: c.beta)
     jobs = [metrics(table[:7]), metrics(table[7:])]
-    assert tables.rows(jobs) == table
+    assert effects.rows(jobs) == table
     with pytest.raises(ValueError, match="two jobs"):
-        tables.rows([*jobs, metrics(table[:1])])
+        effects.rows([*jobs, metrics(table[:1])])
 
 
 def test_effects_of_a_table_without_interactions_are_those_put_in():
     table = made(lambda c: 0.9 + c.n_hidden / 10_000 + 0.01 * (c.ratio == "0.8/0.2"))
-    assert tables.effect(table, "n_hidden") == pytest.approx(0.07)
-    assert tables.effect(table, "ratio") == pytest.approx(0.01)
-    assert tables.effect(table, "beta") == pytest.approx(0)
-    assert math.isnan(tables.effect(table, "t_window"))
-    assert tables.advantage(table, "ratio", "0.8/0.2") == pytest.approx(0.01)
-    assert tables.advantage(table, "beta", 0.9) == pytest.approx(0)
-    assert math.isnan(tables.advantage(table, "beta", 0.5))
-    shares = [tables.variance_share(table, f) for f in ("n_hidden", "ratio", "beta")]
+    assert effects.effect(table, "n_hidden") == pytest.approx(0.07)
+    assert effects.effect(table, "ratio") == pytest.approx(0.01)
+    assert effects.effect(table, "beta") == pytest.approx(0)
+    assert math.isnan(effects.effect(table, "t_window"))
+    assert effects.advantage(table, "ratio", "0.8/0.2") == pytest.approx(0.01)
+    assert effects.advantage(table, "beta", 0.9) == pytest.approx(0)
+    assert math.isnan(effects.advantage(table, "beta", 0.5))
+    shares = [effects.variance_share(table, f) for f in ("n_hidden", "ratio", "beta")]
     assert sum(shares) == pytest.approx(1)
     assert shares[2] == pytest.approx(0)
 
 
 def test_best_rows_ranks_and_costs():
     table = made(lambda c: c.n_hidden / 1000, time=lambda c: 1000 / c.n_hidden)
-    assert {row.cell.n_hidden for row in tables.best(table, "held_out", 6)} == {800}
-    assert tables.best(table, "held_out", 99) == []
-    assert tables.cost_ratio(table, "n_hidden") == pytest.approx(8)
-    assert math.isnan(tables.cost_ratio(table, "t_window"))
+    assert {row.cell.n_hidden for row in effects.best(table, "held_out", 6)} == {800}
+    assert effects.best(table, "held_out", 99) == []
+    assert effects.cost_ratio(table, "n_hidden") == pytest.approx(8)
+    assert math.isnan(effects.cost_ratio(table, "t_window"))
     a = {cell: k for k, cell in enumerate("abcd")}
-    assert tables.rank_correlation(a, {"a": 4, "b": 3, "c": 2, "x": 0}) == pytest.approx(-1)
-    assert math.isnan(tables.rank_correlation(a, {"a": 1, "b": 2}))
-    assert math.isnan(tables.rank_correlation(a, dict.fromkeys("abcd", 1)))
+    assert effects.rank_correlation(a, {"a": 4, "b": 3, "c": 2, "x": 0}) == pytest.approx(-1)
+    assert math.isnan(effects.rank_correlation(a, {"a": 1, "b": 2}))
+    assert math.isnan(effects.rank_correlation(a, dict.fromkeys("abcd", 1)))
 
 
 def settings(**changes):
@@ -107,7 +107,7 @@ def test_a_search_is_held_against_the_published_table():
     assert found.metrics["lead_n_hidden"] > 0
     assert found.metrics[f"accuracy {next(iter(TABLES[1]))}"] == pytest.approx(0.9684)
     assert math.isnan(found.metrics["top_overlap"]), "six of the nine printed cells are missing"
-    rest = [tables.Row(cell, off[cell], 0.5, 0.5, 1.0) for cell in TABLES[1]]
+    rest = [effects.Row(cell, off[cell], 0.5, 0.5, 1.0) for cell in TABLES[1]]
     missing = [row for row in rest if row.cell not in {own.cell for own in table}]
     whole = nmnist_grid_table.run(settings(), jobs(search_1=table + missing), 0, None)
     assert whole.metrics["top_overlap"] == 1
@@ -163,7 +163,7 @@ def test_all_searches_stand_in_one_tidy_table(tmp_path):
         }  # fmt: skip
         file.write_text(json.dumps(content))
         files.append(str(file))
-    assert tidy.main(["--runs", *files, "--out", str(tmp_path / "cells.csv")]) == 0
+    assert cells_csv.main(["--runs", *files, "--out", str(tmp_path / "cells.csv")]) == 0
     found = pandas.read_csv(tmp_path / "cells.csv")
     assert len(found) == 2 * len(table)
     assert set(found["search"]) == {"search_1_as_coded"}

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from respike import orphans
+from respike.workflow import orphans
 
 
 @pytest.fixture

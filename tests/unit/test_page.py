@@ -12,8 +12,8 @@ import test_cost
 import test_report
 from PIL import Image
 
-from respike.job import Network
 from respike.report import networks, render
+from respike.runs.job import Network
 
 SHOTS = Path(".cache", "screenshots").absolute()
 SEEDS, N_TEST = 3, 400

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from respike import progress
+from respike.runs import progress
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import textwrap
 
 import pytest
 
-from respike import provenance
-from respike.provenance import ProvenanceError, pins_digest
+from respike.runs import provenance
+from respike.runs.provenance import ProvenanceError, pins_digest
 
 LOCK = "numpy==2.0.0 \\\n    --hash=sha256:aa\nscikit-learn==1.5 ; sys_platform == 'linux' \\\n"
 
@@ -52,7 +52,7 @@ def result(**changes):
 
 
 def unsealed(**changes):
-    module = "respike.encoding"
+    module = "respike.spiking.encoding"
     fields = {
         **provenance.record(module),
         **{"source": "s", "experiment": "e", "protocol": "as_documented", "scale": "smoke"},
@@ -72,8 +72,8 @@ def test_a_fresh_record_is_current():
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"code": "0" * 16}, "code of respike.encoding was 0000000000000000, is now"),
-        ({"pins": "0" * 16}, "pinned packages of respike.encoding were"),
+        ({"code": "0" * 16}, "code of respike.spiking.encoding was 0000000000000000, is now"),
+        ({"pins": "0" * 16}, "pinned packages of respike.spiking.encoding were"),
         ({"module": "respike.gone"}, "no module respike.gone"),
         ({"schema": 2}, "schema: 1 was expected"),
         ({"metrics": {"a": "high"}}, "metrics.a: 'high' is not of type"),

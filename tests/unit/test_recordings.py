@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from respike.data import emulator, event_table, recordings
+from respike.data.emulator import camera
+from respike.data.nmnist import event_table, recordings
 
 
 def table(folder, sizes, kind="local"):
@@ -35,7 +36,7 @@ def test_emulated_recordings_are_those_of_the_emulator(tmp_path, mnist_folder):
     from respike.data import mnist
 
     data = mnist.load(mnist_folder)
-    expected, counts = emulator.emulate(data.test_images[:3], np.arange(3))
+    expected, counts = camera.emulate(data.test_images[:3], np.arange(3))
     assert np.array_equal(found.splits["test"].events, expected)
     assert np.array_equal(np.diff(found.splits["test"].offsets), counts)
     assert np.array_equal(found.splits["test"].labels, data.test_labels[:3])

@@ -6,10 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from respike import files, provenance
-from respike.report import records
+from respike.runs import files, provenance, records
 
-MODULE = "respike.report.show"  # any module of ours has a digest
+MODULE = "respike.report.wording"  # any module of ours has a digest
 SETTINGS = {"epochs": 2}
 WANTED = {
     "results/default/toy/train/seed=0/metrics.json": {
@@ -93,7 +92,7 @@ def test_of_large_arrays_only_the_answers_are_kept(tmp_path, kept):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"code": "0" * 16}, "code of respike.report.show was"),
+        ({"code": "0" * 16}, "code of respike.report.wording was"),
         ({"scale": "smoke"}, "smoke run"),
         ({"arrays_sha256": "0" * 64}, "arrays.npz beside it was edited"),
         ({"wall_s": -1}, "wall_s"),

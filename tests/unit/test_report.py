@@ -14,10 +14,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from respike import provenance
-from respike.report import collect, ledger, records, render
+from respike.report import collect, ledger, render
+from respike.runs import provenance, records
 
-MODULE = "respike.report.show"  # any module of ours has a digest
+MODULE = "respike.report.wording"  # any module of ours has a digest
 SHA = {"train-images": "a" * 64}
 HOSTILE = """</script><script>alert(1)</script>"><img src=x onerror=alert(1)>'`|{{7777*3}}
 ![x](http://evil.example/x.png) [y](javascript:alert(1)) <!-- *b* _c_"""
@@ -222,7 +222,7 @@ def test_runs_csv_has_every_run_and_metric(tree):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"code": "0" * 16}, "code of respike.report.show"),
+        ({"code": "0" * 16}, "code of respike.report.wording"),
         ({"pins": "0" * 16}, "pinned packages"),
         ({"settings": {"epochs": 1}}, "setting epochs is 1, wanted 2"),
         ({"settings": {"epochs": 2, "x": 1}}, "setting x is 1, wanted absent"),
@@ -438,7 +438,7 @@ def test_a_stale_record_is_told_and_judges_nothing(tree):
     data = beside(tree, code="0" * 16)
     (row,) = data["sources"][0]["claims"][0]["beside"]
     assert row["label"] == "stale record" and row["status"] == "stale"
-    assert row["reason"].startswith("code of respike.report.show was 0000000000000000, is now ")
+    assert row["reason"].startswith("code of respike.report.wording was 0000000000000000, is now ")
     assert data["counts"] == verdicts(tree)["counts"]
     assert "stale record" in rendered(tree, data)[0]
 
@@ -490,9 +490,9 @@ def test_the_command_line_writes_the_pages_and_the_tables(tree):
     ],
 )
 def test_a_number_beyond_measure_is_short(value, unit, text):
-    from respike.report import show
+    from respike.report import wording
 
-    assert show.bare(value, unit) == text
+    assert wording.bare(value, unit) == text
 
 
 @pytest.mark.parametrize(
@@ -506,6 +506,6 @@ def test_a_number_beyond_measure_is_short(value, unit, text):
     ],
 )
 def test_a_mean_has_no_digits_below_those_of_its_half_width(mean, half, text):
-    from respike.report import show
+    from respike.report import wording
 
-    assert show.interval(mean, half, "points") == text
+    assert wording.interval(mean, half, "points") == text

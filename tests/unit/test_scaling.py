@@ -6,7 +6,9 @@ import json
 
 import pytest
 
-from respike import cli, config, dag, provenance, scaling
+from respike.commands import cli, scaling
+from respike.runs import provenance
+from respike.workflow import config, dag
 
 CASE = {"case": "toy", "axis": "n", "unit": "images", "sizes": [10, 20, 40], "settings": {"n": 1}}
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from respike import cli, run_lock, status
+from respike.commands import cli, status
+from respike.workflow import run_lock
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,10 +10,10 @@ from scipy import stats
 from test_stdp_encode import datum
 from test_stdp_fast import C, images
 
-from respike.encoding import stream_key
-from respike.stdp import batched, fast
-from respike.stdp.encode import encode
-from respike.stdp.model import ENCODERS, NEURONS, RULES, StdpError, start_state
+from respike.sources.stdp_tables import cpu, gpu
+from respike.sources.stdp_tables.encode import encode
+from respike.sources.stdp_tables.model import ENCODERS, NEURONS, RULES, StdpError, start_state
+from respike.spiking.encoding import stream_key
 
 DEVICES = [
     "cpu",
@@ -41,14 +41,14 @@ def both(neuron, encoder, learn, device, batch=8, steps=50):
             constants.append(c)
             states.append(state.copy())
             group.append(seed)
-            choices.append(fast.uniforms(key, index, steps))
-            fire_draws.append(fast.uniforms(key, index, steps, 100))
+            choices.append(cpu.uniforms(key, index, steps))
+            fire_draws.append(cpu.uniforms(key, index, steps, 100))
             spk = np.zeros((steps, batch, 100), np.uint8)
-            fast.present(c, state, events, index, key, learn, spk=spk)
+            cpu.present(c, state, events, index, key, learn, spk=spk)
             mine.append((spk, state))
-    net = batched.replicas(constants, states, group, device)
+    net = gpu.replicas(constants, states, group, device)
     out = torch.zeros((steps, 6, batch, 100), dtype=torch.bool, device=device)
-    counts = batched.present(
+    counts = gpu.present(
         net, torch.from_numpy(np.stack(trains, axis=1)).bool().to(device), learn,
         choice=torch.from_numpy(np.stack(choices, axis=1)).to(device),
         fires=torch.from_numpy(np.stack(fire_draws, axis=1)).to(device), spk_out=out,
@@ -71,9 +71,9 @@ def test_replicas_are_the_single_networks(neuron, encoder, learn, device):
 
 def test_batched_rank_order_and_bernoulli_are_bindsnets():
     pictures = torch.from_numpy(images(6)).view(2, 3, 784)
-    found = batched.encode(pictures, "rank_order", 100, 128.0).view(100, 6, 784)
+    found = gpu.encode(pictures, "rank_order", 100, 128.0).view(100, 6, 784)
     torch.manual_seed(5)
-    drawn = batched.encode(pictures, "bernoulli", 30, 128.0).view(30, 6, 784)
+    drawn = gpu.encode(pictures, "bernoulli", 30, 128.0).view(30, 6, 784)
     torch.manual_seed(5)
     for k, picture in enumerate(images(6)):
         assert (found[:, k] == rank_order(datum(picture), time=100).bool()).all()
@@ -83,7 +83,7 @@ def test_batched_rank_order_and_bernoulli_are_bindsnets():
 def test_batched_poisson_is_the_other_ones_distribution():
     torch.manual_seed(0)
     grey = np.full((30, 784), 130, np.uint8)
-    a = batched.encode(torch.from_numpy(grey), "poisson", 100, 128.0).sum(0).numpy().ravel()
+    a = gpu.encode(torch.from_numpy(grey), "poisson", 100, 128.0).sum(0).numpy().ravel()
     b = encode(grey, np.arange(30), "poisson", 100, 128.0, 3).dense().sum(axis=0).ravel()
     assert stats.ks_2samp(a, b).pvalue > 1e-4
     assert abs(a.mean() - b.mean()) < 5 * np.sqrt(2 * a.var() / a.size)
@@ -92,16 +92,16 @@ def test_batched_poisson_is_the_other_ones_distribution():
 def test_an_image_without_ink_gives_no_spikes():
     blank = torch.zeros((2, 784), dtype=torch.uint8)
     for encoder in ENCODERS:
-        assert not batched.encode(blank, encoder, 20, 128.0).any()
+        assert not gpu.encode(blank, encoder, 20, 128.0).any()
 
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_training_of_a_table_learns_and_repeats(device):
     def once():
-        nets = batched.table(C, ["diehl_cook", "lif"], RULES, [0, 1], device)
+        nets = gpu.table(C, ["diehl_cook", "lif"], RULES, [0, 1], device)
         orders = torch.stack([torch.randperm(16, generator=rng(s)) for s in (0, 1)]).to(device)
         pictures, own = torch.from_numpy(images(16)).to(device), rng(7, device)
-        return {name: (batched.train(net, pictures, orders, "poisson", 30, 128.0, 8, own), net)
+        return {name: (gpu.train(net, pictures, orders, "poisson", 30, 128.0, 8, own), net)
                 for name, net in nets.items()}  # fmt: skip
 
     first, second = once(), once()
@@ -118,4 +118,4 @@ def rng(seed, device="cpu"):
 def test_replicas_of_two_neuron_models_are_refused():
     two = [C, dataclasses.replace(C, neuron="lif")]
     with pytest.raises(StdpError, match="neuron: found"):
-        batched.replicas(two, [start_state(c, 0) for c in two], [0, 0], "cpu")
+        gpu.replicas(two, [start_state(c, 0) for c in two], [0, 0], "cpu")

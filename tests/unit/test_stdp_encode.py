@@ -7,9 +7,9 @@ from bindsnet.encoding import bernoulli, poisson, rank_order
 from scipy import stats
 from test_stdp_fast import images
 
-from respike.encoding import stream_key
-from respike.stdp.encode import encode, intensities
-from respike.stdp.model import ENCODERS, N_PIXELS, StdpError, check_images
+from respike.sources.stdp_tables.encode import encode, intensities
+from respike.sources.stdp_tables.model import ENCODERS, N_PIXELS, StdpError, check_images
+from respike.spiking.encoding import stream_key
 
 
 def grey(value, n=40):

@@ -7,14 +7,24 @@ import numpy as np
 import pytest
 from test_stdp_fast import C, images
 
-from respike import cli
+from respike.commands import cli
 from respike.data import mnist
-from respike.encoding import stream_key
-from respike.energy import ADD_PJ, MAC_PJ
-from respike.experiments import stdp_cell, stdp_explain, stdp_search, stdp_show
-from respike.stdp import cost, diagnose, evaluate, readout, table, window
-from respike.stdp import train as stdp_train
-from respike.stdp.model import RULES, StdpError, start_state
+from respike.sources.stdp_tables import all_networks as table
+from respike.sources.stdp_tables import cell as stdp_cell
+from respike.sources.stdp_tables import (
+    cost,
+    diagnose,
+    evaluate,
+    explain,
+    readout,
+    search,
+    show_rules,
+    window,
+)
+from respike.sources.stdp_tables import train as stdp_train
+from respike.sources.stdp_tables.model import RULES, StdpError, start_state
+from respike.spiking.encoding import stream_key
+from respike.spiking.energy import ADD_PJ, MAC_PJ
 
 NETWORK = {k: v for k, v in dataclasses.asdict(C).items() if k != "rule"} | {"n_neurons": 20}
 CODING = {"encoder": "poisson", "num_steps": 40, "intensity": 128.0, "batch_size": 8}
@@ -39,12 +49,12 @@ def data(small_mnist_folder):
 
 
 def run(module, settings, data, seed=0, **changes):
-    coding = {} if module is stdp_show else CODING
+    coding = {} if module is show_rules else CODING
     made = module.Settings(**(NETWORK | coding | settings | changes))
     return module.run(made, data, seed, lambda *args, **numbers: None)
 
 
-ALL = [(stdp_cell, CELL), (stdp_explain, EXPLAIN), (stdp_search, SEARCH), (stdp_show, SHOW)]
+ALL = [(stdp_cell, CELL), (explain, EXPLAIN), (search, SEARCH), (show_rules, SHOW)]
 
 
 @pytest.mark.parametrize(("module", "settings"), ALL, ids=lambda x: getattr(x, "__name__", ""))
@@ -122,18 +132,18 @@ def test_impossible_combinations_are_named(data, changes, names):
 
 
 def test_validation_images_are_never_trained_on(data):
-    for module, settings in ((stdp_explain, EXPLAIN), (stdp_search, SEARCH)):
+    for module, settings in ((explain, EXPLAIN), (search, SEARCH)):
         with pytest.raises(StdpError, match="n_val"):
             run(module, settings, data, n_train=72)
 
 
 def test_values_tried_start_with_the_documents(data):
     with pytest.raises(StdpError, match="num_steps"):
-        run(stdp_explain, EXPLAIN, data, steps_tried=(60, 40))
+        run(explain, EXPLAIN, data, steps_tried=(60, 40))
 
 
 def test_explanations_change_one_setting(data):
-    found = run(stdp_explain, EXPLAIN, data)
+    found = run(explain, EXPLAIN, data)
     base = found.metrics["val_accuracy_base"]
     for key in ("num_steps", "batch_size", "n_neurons"):
         line = found.series[f"{key}_accuracy"]
@@ -142,22 +152,22 @@ def test_explanations_change_one_setting(data):
 
 
 def test_the_search_starts_from_the_document_and_stays_in_its_ranges(data):
-    found = run(stdp_search, SEARCH, data)
+    found = run(search, SEARCH, data)
     assert found.series["v_thresh_mV"][0] == C.v_thresh_mV
     assert len(found.series["val_accuracy"]) == 4
     assert found.metrics["val_accuracy_best"] == max(found.series["val_accuracy"])
     for neuron in ("if", "lif", "srm0", "diehl_cook"):
         for encoder in ("poisson", "rank_order"):
-            for key in stdp_search.searched(neuron, encoder):
-                low, high, _ = stdp_search.RANGES[key]
+            for key in search.searched(neuron, encoder):
+                low, high, _ = search.RANGES[key]
                 for x in (0.0, 0.4, 1.0):
-                    value = stdp_search.to_point([key], np.array([x]))[key]
+                    value = search.to_point([key], np.array([x]))[key]
                     assert low - 1e-9 <= value <= high * (1 + 1e-9) or high < 0
-    assert "intensity" not in stdp_search.searched("if", "bernoulli")
+    assert "intensity" not in search.searched("if", "bernoulli")
 
 
 def test_what_the_document_draws(data):
-    m = run(stdp_show, SHOW, data).metrics
+    m = run(show_rules, SHOW, data).metrics
     assert m["rank_order_most_spikes_of_a_pixel"] == 1
     for rule in RULES:
         assert m[f"{rule}_post_after_pre"] > 0

@@ -5,10 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from respike.encoding import stream_key
-from respike.stdp import fast, stock
-from respike.stdp.encode import Events, encode
-from respike.stdp.model import (
+from respike.sources.stdp_tables import cpu, reference
+from respike.sources.stdp_tables.encode import Events, encode
+from respike.sources.stdp_tables.model import (
     N_PIXELS,
     NEURONS,
     RULES,
@@ -19,6 +18,7 @@ from respike.stdp.model import (
     check_state,
     start_state,
 )
+from respike.spiking.encoding import stream_key
 
 C = Constants(
     neuron="diehl_cook", rule="PostPre", n_neurons=100, v_thresh_mV=-52, v_rest_mV=-65,
@@ -44,16 +44,19 @@ def images(n, seed=0):
 def side_by_side(c, encoder="poisson", batch=16, steps=60, batches=2, learn=True, state=None):
     """Return (spikes, state) of ours and of BindsNET after each batch, given the same spikes in."""
     state = state or start_state(c, 0)
-    net = stock.build(c, state, batch)
+    net = reference.build(c, state, batch)
     net.train(learn)
     for k in range(batches):
         index, key = np.arange(k * batch, (k + 1) * batch), stream_key(0, k)
         events = encode(images(batch, k), index, encoder, steps, 128.0, key)
         spk = np.zeros((steps, batch, c.n_neurons), np.uint8)
-        fast.present(c, state, events, index, key, learn, spk=spk)
-        choice = fast.uniforms(key, index, steps) if c.neuron == "diehl_cook" else None
-        fires = fast.uniforms(key, index, steps, c.n_neurons) if c.neuron == "srm0" else None
-        yield (spk, state), (stock.run(net, events.dense(), choice, fires), stock.state_of(net))
+        cpu.present(c, state, events, index, key, learn, spk=spk)
+        choice = cpu.uniforms(key, index, steps) if c.neuron == "diehl_cook" else None
+        fires = cpu.uniforms(key, index, steps, c.n_neurons) if c.neuron == "srm0" else None
+        yield (
+            (spk, state),
+            (reference.run(net, events.dense(), choice, fires), reference.state_of(net)),
+        )
 
 
 def assert_equal(pairs):
@@ -101,7 +104,7 @@ def test_a_batch_of_one():
 def test_without_learning_nothing_changes():
     state = start_state(C, 0)
     state.theta += 0.5
-    fast.normalise(state.w, C.norm)
+    cpu.normalise(state.w, C.norm)
     before = state.copy()
     pairs = list(side_by_side(C, learn=False, state=state))
     for (spk, _), (spk_stock, _) in pairs:
@@ -113,19 +116,19 @@ def test_counts_are_the_spikes_and_do_not_depend_on_the_batch():
     index, key, state = np.arange(12), stream_key(3, 0), start_state(C, 1)
     events = encode(images(12), index, "poisson", 80, 128.0, key)
     spk = np.zeros((80, 12, 100), np.uint8)
-    counts = fast.present(C, state, events, index, key, False, spk=spk)
+    counts = cpu.present(C, state, events, index, key, False, spk=spk)
     assert (counts == spk.sum(axis=0)).all()
     for part in (index[:5], index[5:]):
         events = encode(images(12)[part], part, "poisson", 80, 128.0, key)
-        assert (fast.present(C, state, events, part, key, False) == counts[part]).all()
+        assert (cpu.present(C, state, events, part, key, False) == counts[part]).all()
 
 
 def test_silence_in_silence_out_but_for_srm0():
     nothing = Events.of(np.zeros((50, 3, N_PIXELS), np.uint8))
     for neuron in NEURONS:
         c = dataclasses.replace(C, neuron=neuron)
-        counts = fast.present(c, start_state(c, 0), nothing, np.arange(3), 1, True)
-        assert (counts.sum() > 0) == (neuron == "srm0") == (fast.rest_rate(c) > 0)
+        counts = cpu.present(c, start_state(c, 0), nothing, np.arange(3), 1, True)
+        assert (counts.sum() > 0) == (neuron == "srm0") == (cpu.rest_rate(c) > 0)
 
 
 def test_input_reaches_a_neuron_one_step_later():
@@ -134,7 +137,7 @@ def test_input_reaches_a_neuron_one_step_later():
     spk[2, 0, :20] = 1
     mem, out = np.zeros((6, 1, 1), np.float32), np.zeros((6, 1, 1), np.uint8)
     w = np.ones((N_PIXELS, 1), np.float32)
-    fast.present(c, State(w, np.zeros(1, np.float32)), Events.of(spk), np.zeros(1), 0, False,
+    cpu.present(c, State(w, np.zeros(1, np.float32)), Events.of(spk), np.zeros(1), 0, False,
                  spk=out, mem=mem)  # fmt: skip
     assert (mem[:3, 0, 0] == c.v_rest_mV).all()
     assert out[:, 0, 0].tolist() == [0, 0, 0, 1, 0, 0] and mem[3, 0, 0] == c.v_reset_mV

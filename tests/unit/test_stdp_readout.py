@@ -5,7 +5,7 @@ import pytest
 import torch
 from bindsnet import evaluation
 
-from respike.stdp import readout
+from respike.sources.stdp_tables import readout
 
 
 @pytest.fixture

@@ -36,8 +36,8 @@ def test_check_finds_every_result_current(smoke_tree):
 
 
 def test_check_names_a_result_of_other_code(smoke_tree):
-    with smoke_tree.unchanged("src/respike/energy.py"):
-        path = smoke_tree / "src/respike/energy.py"
+    with smoke_tree.unchanged("src/respike/spiking/energy.py"):
+        path = smoke_tree / "src/respike/spiking/energy.py"
         path.write_text(path.read_text() + "EXTRA = 1\n")
         shown = smoke_tree.run("respike", "check", "--scale", "smoke", status=1).stdout
     assert "results/smoke/poisson_mlp/train/seed=0/metrics.json: code of " in shown
@@ -54,10 +54,10 @@ def test_claims_lists_all_with_their_status(smoke_tree):
 
 
 def test_digest_names_modules_and_packages(smoke_tree):
-    shown = smoke_tree.run("respike", "digest", "respike.experiments.snn_mnist_train").stdout
-    for line in ("  respike.lif", "  respike.events", "  respike.lif_gpu"):
+    shown = smoke_tree.run("respike", "digest", "respike.sources.snn_mnist.train").stdout
+    for line in ("  respike.spiking.lif", "  respike.spiking.events", "  respike.spiking.lif_gpu"):
         assert line in shown.splitlines()
-    assert re.search(r"^  numba==\d", shown, re.M) and "respike.job" not in shown
+    assert re.search(r"^  numba==\d", shown, re.M) and "respike.runs.job" not in shown
 
 
 def test_report_says_where_it_is_and_counts(smoke_tree):
@@ -74,7 +74,7 @@ def test_a_reader_asks_about_a_claim(smoke_tree):
     assert shown.startswith("poisson_mlp.accuracy: reduced\n") and "by seed    0: " in shown
     shown = smoke_tree.run("respike", "why", *ask).stdout
     assert "results/smoke/poisson_mlp/train/seed=1/metrics.json: current" in shown
-    assert "respike.experiments.poisson_mlp_train" in shown and '"v_thresh": 0.5' in shown
+    assert "respike.sources.poisson_mlp.train" in shown and '"v_thresh": 0.5' in shown
     command = smoke_tree.run("respike", "remake", *ask).stdout.strip()
     assert command in shown and command.endswith("--force --config scale=smoke")
     wrong = smoke_tree.run("respike", "why", "--scale", "smoke", "poisson_mlp.acuracy", status=2)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from respike import config, dag
+from respike.workflow import config, dag
 
 pytestmark = pytest.mark.smoke
 ROOT = Path(__file__).parents[2]

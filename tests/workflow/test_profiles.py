@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from respike import dag
+from respike.workflow import dag
 
 ROOT = Path(__file__).parents[2]
 CLUSTERS = ("slurm", "cluster")

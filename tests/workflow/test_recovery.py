@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from respike import reproduce
+from respike.commands import reproduce
 
 pytestmark = pytest.mark.smoke
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from respike import reproduce
+from respike.commands import reproduce
 
 CLAIM = "poisson_mlp.structure_survives"
 RUN = "results/smoke/poisson_mlp/encode/seed=0"

@@ -88,15 +88,15 @@ def add(line):
     return lambda text: f"{text.rstrip()}\n{line}\n"
 
 
-LIF, LOCAL = "src/respike/lif.py", "src/respike/local_learning.py"
-DRAW, FIGURES = "src/respike/figures/draw.py", "src/respike/figures/poisson_mlp.py"
-RULES, CLAIMS = "workflow/rules/snn_mnist.smk", "workflow/claims/snn_mnist.yaml"
+LIF, LOCAL = "src/respike/spiking/lif.py", "src/respike/sources/poisson_mlp/cpu.py"
+DRAW, FIGURES = "src/respike/figures/draw.py", "src/respike/sources/poisson_mlp/figures.py"
+RULES, CLAIMS = "workflow/rules/snn_mnist.smk", "src/respike/sources/snn_mnist/claims.yaml"
 NMNIST = ("nmnist_grid/describe*", "nmnist_emulator/*")  # what reads recordings or emulates them
 TABLES = ("nmnist_grid/table_*",)
 GRID = ("nmnist_grid/*",)
 NOT_GRID = ("nmnist_grid/describe*", "nmnist_grid/surrogate")
 RECORDINGS = {"data/nmnist_smoke/manifest.json"}  # the real sample, as a table
-EMULATOR = "src/respike/data/emulator.json"
+EMULATOR = "src/respike/data/emulator/emulator.json"
 USE_NUMBA = (
     "poisson_mlp/*",
     "snn_mnist/*",
@@ -119,11 +119,11 @@ HARMLESS = {
         LIF, replace(("return s * (one - s)", "return (\n            s * ((one - s))\n        )"))
     ),
     "comment in a figure": (DRAW, add("# a remark")),
-    "job.py": ("src/respike/job.py", add("EXTRA = 1")),
-    "progress.py": ("src/respike/progress.py", add("EXTRA = 1")),
-    "cli.py": ("src/respike/cli.py", add("EXTRA = 1")),
-    "status.py": ("src/respike/status.py", add("EXTRA = 1")),
-    "scaling.py": ("src/respike/scaling.py", add("EXTRA = 1")),
+    "job.py": ("src/respike/runs/job.py", add("EXTRA = 1")),
+    "progress.py": ("src/respike/runs/progress.py", add("EXTRA = 1")),
+    "cli.py": ("src/respike/commands/cli.py", add("EXTRA = 1")),
+    "status.py": ("src/respike/commands/status.py", add("EXTRA = 1")),
+    "scaling.py": ("src/respike/commands/scaling.py", add("EXTRA = 1")),
     "cases of the scaling": ("benchmarks/scaling.yaml", add("# a remark")),
     "a module that nothing imports": ("src/respike/new.py", add("EXTRA = 1")),
     "layout of fitted parameters": (EMULATOR, lambda text: text.replace("{\n", "{\n\n", 1)),
@@ -180,34 +180,34 @@ CASES = {
         lambda o: o.after(o.runs("poisson_mlp/*", but=("*/encode", *ANNS))),
     ),
     "neuron of the Kulkarni network": (
-        "src/respike/kulkarni/neuron.py",
+        "src/respike/sources/kulkarni_forward/neuron.py",
         replace(("v_mV + c.dt_ms * (first + second) / 2", "v_mV + c.dt_ms * second")),
         lambda o: o.after(o.runs("kulkarni_forward/*")),
     ),
     "learning rule of the Kulkarni network": (
-        "src/respike/kulkarni/normad.py",
+        "src/respike/sources/kulkarni_forward/normad.py",
         add("EXTRA = 1"),
         lambda o: o.after(
             o.runs("kulkarni_forward/train*", "kulkarni_forward/readout*", "*/ann_filters")
         ),
     ),
     "engine of the STDP networks": (
-        "src/respike/stdp/fast.py",
+        "src/respike/sources/stdp_tables/cpu.py",
         add("EXTRA = 1"),
         lambda o: o.after(o.runs("stdp_tables/*", but=ANNS)),
     ),
     "read-outs of the STDP networks": (
-        "src/respike/stdp/readout.py",
+        "src/respike/sources/stdp_tables/readout.py",
         add("EXTRA = 1"),
         lambda o: o.after(o.runs("stdp_tables/*", but=(*ANNS, "*/show"))),
     ),
     "torch version of the STDP networks, in no experiment": (
-        "src/respike/stdp/batched.py",
+        "src/respike/sources/stdp_tables/gpu.py",
         add("EXTRA = 1"),
         lambda o: NOTHING,
     ),
     "deep module: events.py": (
-        "src/respike/events.py",
+        "src/respike/spiking/events.py",
         add("EXTRA = 1"),
         lambda o: o.after(
             o.runs("poisson_mlp/*", "snn_mnist/*", "*/transfer", *GRID,
@@ -215,32 +215,32 @@ CASES = {
         ),
     ),
     "module imported inside a function: lif_gpu.py": (
-        "src/respike/lif_gpu.py",
+        "src/respike/spiking/lif_gpu.py",
         add("EXTRA = 1"),
         lambda o: o.after(o.runs("snn_mnist/*", *GRID, but=(*ANNS, *NOT_GRID))),
     ),
     "how a table is read": (
-        "src/respike/nmnist_grid/tables.py",
+        "src/respike/sources/nmnist_grid/effects.py",
         add("EXTRA = 1"),
         lambda o: o.after(o.runs(*TABLES)) | o.figures(source="nmnist_grid") | {CELLS},
     ),
     "network of the grid": (
-        "src/respike/nmnist_grid/network.py",
+        "src/respike/sources/nmnist_grid/cpu.py",
         add("EXTRA = 1"),
         lambda o: o.after(o.runs(*GRID, but=NOT_GRID)),
     ),
     "one experiment module": (
-        "src/respike/experiments/poisson_mlp_encode.py",
+        "src/respike/sources/poisson_mlp/encode.py",
         add("EXTRA = 1"),
         lambda o: o.after(o.runs("poisson_mlp/encode")),
     ),
     "module of both sources: ann_mlp.py": (
-        "src/respike/experiments/ann_mlp.py",
+        "src/respike/sources/shared/ann.py",
         add("EXTRA = 1"),
         lambda o: o.after(o.runs(*ANNS)),
     ),
     "energy per operation": (
-        "src/respike/energy.py",
+        "src/respike/spiking/energy.py",
         replace(("ADD_PJ = 0.9", "ADD_PJ = 1.0")),
         lambda o: o.after(
             o.runs("poisson_mlp/*", "snn_mnist/*", "nmnist_grid/final*", "nmnist_grid/width*",
@@ -257,7 +257,7 @@ CASES = {
         lambda o: o.after(o.runs(*NMNIST, *GRID, but=("*/surrogate",))) | RECORDINGS,
     ),
     "GPU code of the emulator": (
-        "src/respike/data/emulator_gpu.py",
+        "src/respike/data/emulator/gpu.py",
         add("EXTRA = 1"),
         lambda o: o.after(o.runs(*NMNIST, *GRID, but=("*/surrogate",))) | RECORDINGS,
     ),
@@ -486,7 +486,7 @@ def test_an_edit_of_an_imported_kernel_reaches_the_numbers(copied_tree):
     path = "results/smoke/poisson_mlp/forward/seed=0/metrics.json"
     was = json.loads((copied_tree / path).read_text())
     twice = replace(("out[h] += row[h]", "out[h] += np.float32(2) * row[h]"))
-    edit_file(copied_tree / "src/respike/events.py", twice)
+    edit_file(copied_tree / "src/respike/spiking/events.py", twice)
     copied_tree.snakemake(path)
     now = json.loads((copied_tree / path).read_text())
     assert now["code"] != was["code"]
@@ -536,7 +536,7 @@ def test_stale_results_carried_to_a_clone_are_refused(smoke_tree, outputs, tmp_p
     copy = clone(smoke_tree, tmp_path / "clone", "results")
     edit_file(copy / LOCAL, add("EXTRA = 1"))
     stale = copy.run("respike", "check", "--scale", "smoke", status=1).stdout
-    assert "code of respike.experiments.poisson_mlp_train was" in stale
+    assert "code of respike.sources.poisson_mlp.train was" in stale
     assert "seed=0/metrics.json" in stale and "Remake them with:" in stale
     (copy / "results/smoke/verdicts.json").unlink()
     done = copy.snakemake("judge", status=1)

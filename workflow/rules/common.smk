@@ -1,4 +1,4 @@
-# Names that every rule file uses. Functions live in src/respike/dag.py, where tests reach them.
+# Names that every rule file uses. Functions live in src/respike/workflow/dag.py, where tests reach them.
 import os
 import sys
 
@@ -6,10 +6,10 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from respike import dag, orphans, run_lock
-from respike.config import load as load_config
-from respike.dag import grow
-from respike.data.registry import content_digest
-from respike.provenance import code_digest, pins_digest
+from respike.workflow.config import load as load_config
+from respike.workflow.dag import grow
+from respike.data.download.registry import content_digest
+from respike.runs.provenance import code_digest, pins_digest
 
 os.environ.setdefault("GLIBC_TUNABLES", dag.MALLOC)
 

@@ -23,7 +23,7 @@ rule kulkarni_forward_train:
         gpu=0,
     params:
         **dag.job_params(
-            config, "kulkarni_forward", "respike.experiments.kulkarni_train"
+            config, "kulkarni_forward", "respike.sources.kulkarni_forward.train"
         ),
     message:
         "kulkarni_forward {wildcards.experiment}: NormAD, seed {wildcards.seed}"
@@ -42,7 +42,7 @@ use rule kulkarni_forward_train as kulkarni_forward_full_pass with:
     priority: 8
     params:
         **dag.job_params(
-            config, "kulkarni_forward", "respike.experiments.kulkarni_full_pass"
+            config, "kulkarni_forward", "respike.sources.kulkarni_forward.full_pass"
         ),
     message:
         "kulkarni_forward {wildcards.experiment}: forward passes, seed {wildcards.seed}"
@@ -55,7 +55,7 @@ use rule kulkarni_forward_train as kulkarni_forward_readout with:
     priority: 6
     params:
         **dag.job_params(
-            config, "kulkarni_forward", "respike.experiments.kulkarni_readout"
+            config, "kulkarni_forward", "respike.sources.kulkarni_forward.readout"
         ),
     message:
         "kulkarni_forward {wildcards.experiment}: linear layer, seed {wildcards.seed}"
@@ -68,7 +68,7 @@ use rule kulkarni_forward_train as kulkarni_forward_encode with:
     priority: 0
     params:
         **dag.job_params(
-            config, "kulkarni_forward", "respike.experiments.kulkarni_encode"
+            config, "kulkarni_forward", "respike.sources.kulkarni_forward.encode"
         ),
     message:
         "kulkarni_forward {wildcards.experiment}: pixel values to spikes"

@@ -66,13 +66,13 @@ rule nmnist_recordings:
         gpu=dag.gpus(config),
     params:
         numbers=dag.canonical_json(config["data"]["nmnist_recordings"][SCALE]),
-        code=code_digest("respike.data.recordings"),
-        pins=pins_digest("respike.data.recordings"),
+        code=code_digest("respike.data.nmnist.recordings"),
+        pins=pins_digest("respike.data.nmnist.recordings"),
         out=subpath(output.manifest, parent=True),
         device=config["device"],
     message:
         "N-MNIST: the recordings in use, into {params.out}"
     shell:
-        "python -m respike.data.recordings --mnist {input.mnist:q} --given={input.given:q}"
+        "python -m respike.data.nmnist.recordings --mnist {input.mnist:q} --given={input.given:q}"
         " --numbers {params.numbers:q} --threads {threads} --device {params.device}"
         " --out {params.out:q} 2>&1 | tee {log}"

@@ -20,7 +20,7 @@ rule nmnist_emulator_fidelity:
         gpu=0,
     params:
         **dag.job_params(
-            config, "nmnist_emulator", "respike.experiments.nmnist_fidelity"
+            config, "nmnist_emulator", "respike.sources.nmnist_emulator.fidelity"
         ),
     message:
         "nmnist_emulator {wildcards.experiment}: emulated against real, seed {wildcards.seed}"
@@ -39,7 +39,7 @@ use rule nmnist_emulator_fidelity as nmnist_emulator_transfer with:
     priority: 10
     params:
         **dag.job_params(
-            config, "nmnist_emulator", "respike.experiments.nmnist_transfer"
+            config, "nmnist_emulator", "respike.sources.nmnist_emulator.transfer"
         ),
     message:
         "nmnist_emulator {wildcards.experiment}: trained on emulated recordings, seed {wildcards.seed}"

@@ -22,7 +22,7 @@ rule nmnist_grid_describe:
         runtime=grow("1h"),
         gpu=0,
     params:
-        **dag.job_params(config, "nmnist_grid", "respike.experiments.nmnist_describe"),
+        **dag.job_params(config, "nmnist_grid", "respike.sources.nmnist_grid.describe"),
     message:
         "nmnist_grid {wildcards.experiment}: the recordings"
     shell:
@@ -40,7 +40,7 @@ use rule nmnist_grid_describe as nmnist_grid_describe_real with:
     wildcard_constraints:
         experiment=dag.pattern(config, "nmnist_grid", "describe_real"),
     params:
-        **dag.job_params(config, "nmnist_grid", "respike.experiments.nmnist_describe"),
+        **dag.job_params(config, "nmnist_grid", "respike.sources.nmnist_grid.describe"),
     message:
         "nmnist_grid {wildcards.experiment}: real recordings"
 
@@ -53,7 +53,7 @@ use rule nmnist_grid_describe as nmnist_grid_surrogate with:
         experiment=dag.pattern(config, "nmnist_grid", "surrogate"),
     params:
         **dag.job_params(
-            config, "nmnist_grid", "respike.experiments.nmnist_grid_surrogate"
+            config, "nmnist_grid", "respike.sources.nmnist_grid.surrogate"
         ),
     message:
         "nmnist_grid {wildcards.experiment}: step and surrogate"
@@ -74,7 +74,7 @@ use rule nmnist_grid_describe as nmnist_grid_final with:
         **dag.job_params(
             config,
             "nmnist_grid",
-            "respike.experiments.nmnist_grid_final",
+            "respike.sources.nmnist_grid.final",
             uses_gpu=True,
         ),
     message:
@@ -93,7 +93,7 @@ use rule nmnist_grid_final as nmnist_grid_search_1 with:
         **dag.job_params(
             config,
             "nmnist_grid",
-            "respike.experiments.nmnist_grid_search",
+            "respike.sources.nmnist_grid.search",
             uses_gpu=True,
         ),
     message:
@@ -111,7 +111,7 @@ use rule nmnist_grid_describe as nmnist_grid_table_1 with:
         runtime=grow("10m"),
         gpu=0,
     params:
-        **dag.job_params(config, "nmnist_grid", "respike.experiments.nmnist_grid_table"),
+        **dag.job_params(config, "nmnist_grid", "respike.sources.nmnist_grid.table"),
     message:
         "nmnist_grid {wildcards.experiment}: table of run {wildcards.seed}"
 
@@ -136,12 +136,12 @@ rule nmnist_grid_cells:
         mem_mb=grow(1500),
         runtime=grow("10m"),
     params:
-        code=code_digest("respike.nmnist_grid.tidy"),
-        pins=pins_digest("respike.nmnist_grid.tidy"),
+        code=code_digest("respike.sources.nmnist_grid.cells_csv"),
+        pins=pins_digest("respike.sources.nmnist_grid.cells_csv"),
     message:
         "nmnist_grid: every cell in {output.table}"
     shell:
-        "python -m respike.nmnist_grid.tidy --runs {input.runs:q} --out {output.table:q}"
+        "python -m respike.sources.nmnist_grid.cells_csv --runs {input.runs:q} --out {output.table:q}"
         " 2>&1 | tee {log:q}"
 
 

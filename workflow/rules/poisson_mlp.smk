@@ -19,7 +19,7 @@ rule poisson_mlp_train:
         runtime=grow("2h"),
         gpu=0,
     params:
-        **dag.job_params(config, "poisson_mlp", "respike.experiments.poisson_mlp_train"),
+        **dag.job_params(config, "poisson_mlp", "respike.sources.poisson_mlp.train"),
     message:
         "poisson_mlp {wildcards.experiment}: training, seed {wildcards.seed}"
     shell:
@@ -36,7 +36,7 @@ use rule poisson_mlp_train as poisson_mlp_encode with:
         experiment=dag.pattern(config, "poisson_mlp", "encode"),
     params:
         **dag.job_params(
-            config, "poisson_mlp", "respike.experiments.poisson_mlp_encode"
+            config, "poisson_mlp", "respike.sources.poisson_mlp.encode"
         ),
     message:
         "poisson_mlp {wildcards.experiment}: encoding, seed {wildcards.seed}"
@@ -48,7 +48,7 @@ use rule poisson_mlp_train as poisson_mlp_forward with:
         experiment=dag.pattern(config, "poisson_mlp", "forward"),
     params:
         **dag.job_params(
-            config, "poisson_mlp", "respike.experiments.poisson_mlp_forward"
+            config, "poisson_mlp", "respike.sources.poisson_mlp.forward"
         ),
     message:
         "poisson_mlp {wildcards.experiment}: forward pass, seed {wildcards.seed}"
@@ -60,7 +60,7 @@ use rule poisson_mlp_train as poisson_mlp_overflow with:
         experiment=dag.pattern(config, "poisson_mlp", "overflow"),
     params:
         **dag.job_params(
-            config, "poisson_mlp", "respike.experiments.poisson_mlp_overflow"
+            config, "poisson_mlp", "respike.sources.poisson_mlp.overflow"
         ),
     message:
         "poisson_mlp {wildcards.experiment}: overflow map, seed {wildcards.seed}"
@@ -76,7 +76,7 @@ use rule poisson_mlp_train as poisson_mlp_ann with:
         gpu=dag.gpus(config),
     params:
         **dag.job_params(
-            config, "poisson_mlp", "respike.experiments.ann_mlp", uses_gpu=True
+            config, "poisson_mlp", "respike.sources.shared.ann", uses_gpu=True
         ),
     message:
         "poisson_mlp {wildcards.experiment}: training the ANN, seed {wildcards.seed}"

@@ -161,8 +161,11 @@ rule report_from_records:
         records=lambda wc: dag.RECORDS.as_posix(),
         code=code_digest("respike.report.from_records"),
         figures=" ".join(
-            code_digest(f"respike.figures.{name}")
-            for name in (*config["sources"], "networks")
+            code_digest(module)
+            for module in (
+                *(f"respike.sources.{source}.figures" for source in config["sources"]),
+                "respike.figures.networks",
+            )
         ),
         pins=pins_digest("respike.report.from_records"),
         templates=dag.folder_digest("src/respike/report/templates"),

@@ -22,7 +22,7 @@ rule snn_mnist_train:
         gpu=dag.gpus(config),
     params:
         **dag.job_params(
-            config, "snn_mnist", "respike.experiments.snn_mnist_train", uses_gpu=True
+            config, "snn_mnist", "respike.sources.snn_mnist.train", uses_gpu=True
         ),
     message:
         "snn_mnist {wildcards.experiment}: training, seed {wildcards.seed}"
@@ -40,7 +40,7 @@ use rule snn_mnist_train as snn_mnist_ann with:
         experiment=dag.pattern(config, "snn_mnist", "ann"),
     params:
         **dag.job_params(
-            config, "snn_mnist", "respike.experiments.ann_mlp", uses_gpu=True
+            config, "snn_mnist", "respike.sources.shared.ann", uses_gpu=True
         ),
     message:
         "snn_mnist {wildcards.experiment}: training the ANN, seed {wildcards.seed}"

@@ -21,7 +21,7 @@ rule stdp_tables_cell:
         runtime=grow("3h"),
         gpu=0,
     params:
-        **dag.job_params(config, "stdp_tables", "respike.experiments.stdp_cell"),
+        **dag.job_params(config, "stdp_tables", "respike.sources.stdp_tables.cell"),
     message:
         "stdp_tables {wildcards.experiment}: training and test, seed {wildcards.seed}"
     shell:
@@ -38,7 +38,7 @@ use rule stdp_tables_cell as stdp_tables_search with:
         experiment=dag.pattern(config, "stdp_tables", "search"),
     priority: 8
     params:
-        **dag.job_params(config, "stdp_tables", "respike.experiments.stdp_search"),
+        **dag.job_params(config, "stdp_tables", "respike.sources.stdp_tables.search"),
     message:
         "stdp_tables {wildcards.experiment}: search, seed {wildcards.seed}"
 
@@ -49,7 +49,7 @@ use rule stdp_tables_cell as stdp_tables_explain with:
         experiment=dag.pattern(config, "stdp_tables", "explain"),
     priority: 8
     params:
-        **dag.job_params(config, "stdp_tables", "respike.experiments.stdp_explain"),
+        **dag.job_params(config, "stdp_tables", "respike.sources.stdp_tables.explain"),
     message:
         "stdp_tables {wildcards.experiment}: explanations, seed {wildcards.seed}"
 
@@ -65,7 +65,7 @@ use rule stdp_tables_cell as stdp_tables_ann with:
         gpu=dag.gpus(config),
     params:
         **dag.job_params(
-            config, "stdp_tables", "respike.experiments.ann_mlp", uses_gpu=True
+            config, "stdp_tables", "respike.sources.shared.ann", uses_gpu=True
         ),
     message:
         "stdp_tables {wildcards.experiment}: training the ANN, seed {wildcards.seed}"
@@ -77,7 +77,7 @@ use rule stdp_tables_cell as stdp_tables_show with:
         experiment=dag.pattern(config, "stdp_tables", "show"),
     priority: 0
     params:
-        **dag.job_params(config, "stdp_tables", "respike.experiments.stdp_show"),
+        **dag.job_params(config, "stdp_tables", "respike.sources.stdp_tables.show_rules"),
     message:
         "stdp_tables {wildcards.experiment}: encodings, membrane traces, STDP window"
 

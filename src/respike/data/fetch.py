@@ -14,9 +14,9 @@ import zlib
 from contextlib import closing
 from pathlib import Path
 
-from respike import files
-from respike.data import registry
-from respike.data.sources import Say, SourceError, is_page, label, read, size
+from respike.data.download import registry
+from respike.data.download.mirrors import Say, SourceError, is_page, label, read, size
+from respike.runs import files
 
 
 class FetchError(Exception):

@@ -22,12 +22,14 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from respike import files, provenance
-from respike.data import emulator, event_table, mnist
-from respike.data.emulator import FINE, SENSOR, Parameters
-from respike.data.event_frames import bin_events
-from respike.event_statistics import intervals, pixel_counts
-from respike.progress import Progress
+from respike.data import mnist
+from respike.data.emulator import camera
+from respike.data.emulator.camera import FINE, SENSOR, Parameters
+from respike.data.nmnist import event_table
+from respike.data.nmnist.event_frames import bin_events
+from respike.data.nmnist.statistics import intervals, pixel_counts
+from respike.runs import files, provenance
+from respike.runs.progress import Progress
 
 BIN_MS = 2.5
 END_MS = 315.0  # the latest event of 500 real recordings comes at 315.1 ms
@@ -165,7 +167,7 @@ def set_thresholds(p: Parameters, images, index, real: np.ndarray, rounds: int) 
     """
     weight = real / (real + 100)
     for turn in range(rounds):
-        events, _ = emulator.emulate(images, index, 1000 + turn, p)
+        events, _ = camera.emulate(images, index, 1000 + turn, p)
         ours = pixel_counts(events)
         total = ours.sum((1, 2)) / real.sum((1, 2))
         fixed = {}
@@ -203,7 +205,7 @@ def choose_pixel(p: Parameters, images, index, real_events, real_offsets) -> Par
         for value in values:
             tried = dataclasses.replace(p, **{name: value})
             tried = set_thresholds(tried, images, index, counts, 2)
-            events, n = emulator.emulate(images, index, 2000, tried)
+            events, n = camera.emulate(images, index, 2000, tried)
             ours = intervals(events, np.concatenate(([0], np.cumsum(n))))
             if name == "initial_spread":  # it acts on the first events alone
                 first = [((e >> 13) < 20_000).sum() for e in (events, real_events)]
@@ -264,8 +266,8 @@ def fit(images, index, events, offsets, steps: int, rounds: int) -> Parameters:
     counts = pixel_counts(events)
     p = set_thresholds(p, images, index, counts, 6)
     for turn in range(rounds):
-        ours, n = emulator.emulate(images, index, turn, p)
-        chosen = emulator.draw_variations(p, emulator.recording_keys(index, turn))
+        ours, n = camera.emulate(images, index, turn, p)
+        chosen = camera.draw_variations(p, camera.recording_keys(index, turn))
         copy = RateModel(len(images))
         copy.load_state_dict(model.state_dict())
         with torch.no_grad():
@@ -306,7 +308,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--thresholds-of", type=Path, metavar="FILE",
         help="take all from this file of parameters and fit only the thresholds anew (a minute)",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, default=emulator.PARAMETERS)
+    parser.add_argument("--out", type=Path, default=camera.PARAMETERS)
     options = parser.parse_args(arguments)
     torch.manual_seed(0)
     try:
@@ -324,7 +326,7 @@ def main(arguments: list[str] | None = None) -> int:
     images, before = data.train_images[index], None
     if options.thresholds_of:
         before = json.loads(options.thresholds_of.read_text(encoding="utf-8"))["provenance"]
-        start = emulator.load_parameters(options.thresholds_of)
+        start = camera.load_parameters(options.thresholds_of)
         p = fit_thresholds(start, images, index, events)
     else:
         p = fit(images, index, events, offsets, options.steps, options.rounds)
@@ -335,7 +337,7 @@ def main(arguments: list[str] | None = None) -> int:
     values |= {name: float(f"{values_of:.3e}") for name, values_of in
                (("noise_on", p.noise_on), ("noise_off", p.noise_off))}  # fmt: skip
     about = {
-        "what": "Parameters of respike.data.emulator, fitted by respike.data.fit_emulator",
+        "what": "Parameters of respike.data.emulator.camera, fitted by respike.data.fit_emulator",
         "recordings": table.description,
         "recordings_sha256": real.sha256,
         "fitted_to_images": [int(index[0]), int(index[-1])],

@@ -4,7 +4,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from respike.data import event_table, mnist
+from respike.data import mnist
+from respike.data.nmnist import event_table
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from respike import files
+from respike.runs import files
 
 matplotlib.use("Agg")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from respike import files
 from respike.figures.draw import ANN, GOOD, INK, OTHER, SNN, SNN_OTHER, percent, theme
+from respike.runs import files
 
 LOOKS = {  # learning rule -> colour and marker
     "back-propagation": (ANN, "s"),

@@ -21,8 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from respike import dag, files, provenance
-from respike.report import judge, lacking, ledger, networks, records
+from respike.report import judge, lacking, ledger, networks
+from respike.runs import files, provenance, records
+from respike.workflow import dag
 
 SAME = ("source", "experiment", "seed", "settings")  # what a result must share with the DAG
 COLUMNS = "source experiment seed scale metric value wall_s device code pins commit dirty path"

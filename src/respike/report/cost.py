@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from respike.report import show
+from respike.report import wording
 
 WIDTH = 220  # of the bar of ratios, in user units of the SVG
 PANEL = {"width": 466, "height": 250, "left": 44, "right": 282, "top": 14, "bottom": 214}
@@ -57,8 +57,8 @@ def benchmarks(rows: list[dict]) -> dict | None:
                 **{
                     key: row.get(key) or "" for key in ("case", "device", "threads", "unit", "note")
                 },
-                "ours": row.get("ours") or show.DASH,
-                "peer": row.get("peer") or show.DASH,
+                "ours": row.get("ours") or wording.DASH,
+                "peer": row.get("peer") or wording.DASH,
                 "ratio": f"{_times(ratio)}\u00a0\N{MULTIPLICATION SIGN}{spread}" if ratio else "",
                 "floor": _number(row.get("distance_to_floor")),
                 "bar": ratio and (at(quarter or ratio), at(ratio), at(three or ratio)),
@@ -104,21 +104,21 @@ def scaling(rows: list[dict]) -> dict | None:
             "axis": row["axis"],
             "unit": row["unit"],
             "points": [
-                (f"{size:,.0f}", show.duration(seconds))
+                (f"{size:,.0f}", wording.duration(seconds))
                 for size, seconds in zip(row["sizes"], row["seconds"], strict=True)
             ],
-            "exponent": show.interval(float(row["exponent"]), float(row["exponent_half"]), "1"),
+            "exponent": wording.interval(float(row["exponent"]), float(row["exponent_half"]), "1"),
             "sort_exponent": row["exponent"],
             "ten_size": f"{10 * row['sizes'][-1]:,.0f} {row['unit']}",
-            "ten": show.duration(float(row["cpu_s_ten_times"])),
+            "ten": wording.duration(float(row["cpu_s_ten_times"])),
             "ten_range": " to ".join(
-                show.duration(float(row[key])) for key in ("ten_times_low", "ten_times_high")
+                wording.duration(float(row[key])) for key in ("ten_times_low", "ten_times_high")
             ),
-            "straight": show.duration(float(row["ten_times_straight"])),
+            "straight": wording.duration(float(row["ten_times_straight"])),
             "sort_ten": row["cpu_s_ten_times"],
             "peak": f"{row['peaks'][0]:.0f} to {row['peaks'][-1]:.0f} MB",
             "sort_peak": row["peaks"][-1],
-            "settings": row["settings"].strip("{}").replace('"', "") or show.DASH,
+            "settings": row["settings"].strip("{}").replace('"', "") or wording.DASH,
         }
         for row in read
     ]

@@ -12,9 +12,10 @@ import sys
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from respike import config as configuration
-from respike import dag, files
-from respike.report import collect, judge, lacking, ledger, networks, records, render, show
+from respike.report import collect, judge, lacking, ledger, networks, render, wording
+from respike.runs import files, records
+from respike.workflow import config as configuration
+from respike.workflow import dag
 
 
 def chosen_runs(chosen: records.Chosen) -> dict[str, dict]:
@@ -52,7 +53,7 @@ def explain(
             reason = f"No record of {missing} of its {len(paths)} runs."
             cost = lacking.of_runs(config, paths, wanted, chosen.current, costs)
             if cost.unknown < cost.parts:
-                said = show.cost(cost.seconds, cost.unknown, cost.parts)
+                said = wording.cost(cost.seconds, cost.unknown, cost.parts)
                 reason += f" Cost on one core, by the times of recorded runs: {said}."
             claim["verdict"]["reason"] = reason
 
@@ -114,7 +115,7 @@ def draw(config: dict, chosen: records.Chosen, work: Path) -> tuple[Path, dict[s
                 continue
             for path, record in unpacked.items():
                 records.unpack(record, path)
-            call = [sys.executable, "-m", f"respike.figures.{source}", "--figure", figure]
+            call = [sys.executable, "-m", f"respike.sources.{source}.figures", "--figure", figure]
             call += ["--published", dag.published_json(source), "--out", picture]
             done = subprocess.run([*call, "--runs", *unpacked], capture_output=True, text=True)
             share = f"{len(unpacked)} of {len(metrics)} runs"

@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 
 from scipy import special, stats
 
-from respike.report import evidence, ledger, show
+from respike.report import evidence, ledger, wording
 
 STATUSES = (  # in the order of the report: failures and doubts first
     "not_reproduced",
@@ -156,7 +156,7 @@ def _ranking(rule: dict, table: dict, names: list[str], seeds: list[int], common
         top = [names.index(name) for name in rule["top"]]
         for seed, row in whole.items():
             values[seed] = evidence.top_overlap([sign * value for value in row], top)
-        chance = show.number(len(top) / len(names), "fraction")
+        chance = wording.number(len(top) / len(names), "fraction")
         note = f"{note} Chance alone gives {chance}: {len(top)} of {len(names)}.".strip()
     return Measurement(values, **common | {"note": note})
 
@@ -170,7 +170,7 @@ def judge(claim: dict, measurement: Measurement | None, scale: str) -> Verdict:
     if scale == "smoke":
         return Verdict("reduced", "Scale smoke: the number only shows that the pipeline runs.")
     below = [
-        f"{key} {show.bare(ours, '1')} of {show.bare(claim['budget'][key], '1')}"
+        f"{key} {wording.bare(ours, '1')} of {wording.bare(claim['budget'][key], '1')}"
         for key, ours in measurement.budget.items()
         if ours is not None and ours < claim["budget"][key]
     ]
@@ -190,26 +190,26 @@ def judge(claim: dict, measurement: Measurement | None, scale: str) -> Verdict:
 
 
 def _judge_exact(claim: dict, measurement: Measurement) -> Verdict:
-    published, unit = claim["published"], show.unit_of(claim)
+    published, unit = claim["published"], wording.unit_of(claim)
     reach = published["precision"] / 2 * (1 + 1e-9)
     off = [v for v in measurement.values.values() if not abs(v - published["value"]) <= reach]
     what = f"the published {published['text']} at its printed precision"
     if off:
-        said = ", ".join(show.number(value, unit) for value in off)
+        said = ", ".join(wording.number(value, unit) for value in off)
         return Verdict("not_reproduced", f"Measured {said}, which is not {what}.")
     return Verdict("reproduced", f"Every value (n = {measurement.n}) equals {what}.")
 
 
 def _judge_region(claim: dict, measurement: Measurement) -> Verdict:
     low, high, region = accepted(claim)
-    unit, mean = show.unit_of(claim), measurement.mean
+    unit, mean = wording.unit_of(claim), measurement.mean
 
     def inside(item: Measurement) -> bool:
         return item.mean - item.half >= low and item.mean + item.half <= high
 
     n = f"(n = {measurement.n})"
     n += f" against {measurement.nearest}" if measurement.nearest else ""
-    said = f"{show.interval(mean, measurement.half, unit)} {n}"
+    said = f"{wording.interval(mean, measurement.half, unit)} {n}"
     subject = f"value {said}" if measurement.half == 0 else f"95 % interval {said}"
     if inside(measurement):
         doubt = [name for name, gap in measurement.rivals.items() if not inside(gap)]
@@ -228,25 +228,25 @@ def _judge_region(claim: dict, measurement: Measurement) -> Verdict:
 
 def accepted(claim: dict) -> tuple[float, float, str]:
     """Return the accepted region: lowest value, highest value, in words."""
-    accept, unit = claim["accept"], show.unit_of(claim)
+    accept, unit = claim["accept"], wording.unit_of(claim)
     if accept["kind"] == "exact":
         centre, reach = claim["published"]["value"], claim["published"]["precision"] / 2
         text = f"equal to {claim['published']['text']} at its printed precision"
         return centre - reach, centre + reach, text
     if accept["kind"] == "equivalence":
         centre, tol = claim["published"]["value"], accept["tol"]
-        apart = show.number(tol, "points" if unit == "fraction" else unit)
+        apart = wording.number(tol, "points" if unit == "fraction" else unit)
         return (
             centre - tol,
             centre + tol,
-            f"within {apart} of the published {show.number(centre, unit)}",
+            f"within {apart} of the published {wording.number(centre, unit)}",
         )
     if accept["kind"] == "at_least":
-        return accept["bound"], math.inf, f"at or above {show.number(accept['bound'], unit)}"
+        return accept["bound"], math.inf, f"at or above {wording.number(accept['bound'], unit)}"
     if accept["kind"] == "at_most":
-        return -math.inf, accept["bound"], f"at or below {show.number(accept['bound'], unit)}"
+        return -math.inf, accept["bound"], f"at or below {wording.number(accept['bound'], unit)}"
     low, high = accept["low"], accept["high"]
-    return low, high, f"between {show.number(low, unit)} and {show.number(high, unit)}"
+    return low, high, f"between {wording.number(low, unit)} and {wording.number(high, unit)}"
 
 
 def _series(rule: dict, names: list[str]) -> list[tuple[str, str]]:

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from statistics import median
 from typing import NamedTuple
 
-from respike import dag
-from respike.report.records import Record, choose
+from respike.runs.records import Record, choose
+from respike.workflow import dag
 
 
 class Lacking(NamedTuple):

@@ -1,6 +1,6 @@
 """Every trained network side by side on the same test images: table, pairs, for all documents.
 
-Networks are found by what their runs declare (`respike.job.Network`), not by name. Those with
+Networks are found by what their runs declare (`respike.runs.job.Network`), not by name. Those with
 the same labels in the same order are compared; of a data set only the largest test set is shown.
 Accuracy follows from the predictions that each run keeps.
 """
@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from respike.energy import ADD_PJ, MAC_PJ
 from respike.report import evidence
+from respike.spiking.energy import ADD_PJ, MAC_PJ
 
 BYTES = 4  # of a parameter and of a number of the state: 32-bit floating point
 LEVEL = 0.05

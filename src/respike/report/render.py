@@ -21,10 +21,10 @@ import jinja2
 from markupsafe import Markup
 from PIL import Image
 
-from respike import files
-from respike.energy import ADD_PJ, MAC_PJ
-from respike.report import cost, networks, show
-from respike.report.strip import strip
+from respike.report import cost, networks, wording
+from respike.report.claim_plot import strip
+from respike.runs import files
+from respike.spiking.energy import ADD_PJ, MAC_PJ
 
 TEMPLATES = Path(__file__).parent / "templates"
 BIBLIOGRAPHY = Path(__file__).parents[3] / "references.bib"
@@ -79,7 +79,7 @@ SET_TITLES = {"mnist": "MNIST", "nmnist": "N-MNIST"}
 
 def claim_view(claim: dict) -> dict:
     """Return a claim with its numbers as text."""
-    unit, measured = show.unit_of(claim), claim["measured"]
+    unit, measured = wording.unit_of(claim), claim["measured"]
     optional = {"key": "", "accept": None, "figures": [], "deviations": [], "unstated": []}
     view = {
         **optional,
@@ -93,7 +93,7 @@ def claim_view(claim: dict) -> dict:
         "strip": strip(claim),
         "data_texts": [DATA.get(kind, kind) for kind in claim["data"] if kind != "official"],
         "budget_rows": [
-            (key, show.bare(value, "1"), _ours(measured, key))
+            (key, wording.bare(value, "1"), _ours(measured, key))
             for key, value in claim.get("budget", {}).items()
         ],
         "rank": list(STATUSES).index(claim["verdict"]["status"]),
@@ -105,25 +105,25 @@ def claim_view(claim: dict) -> dict:
         "beside_rows": [
             {
                 **row,
-                "text": show.interval(row["mean"], row["half"], unit),
+                "text": wording.interval(row["mean"], row["half"], unit),
                 "when": " to ".join(sorted({day[:10] for day in row["started"]})),
             }
             for row in claim.get("beside", [])
         ],
     }
     if measured:
-        view["measured_text"] = show.interval(measured["mean"], measured["half"], unit)
-        view["sd_text"] = show.number(measured["sd"], unit)
+        view["measured_text"] = wording.interval(measured["mean"], measured["half"], unit)
+        view["sd_text"] = wording.number(measured["sd"], unit)
         view["seed_texts"] = [
-            (seed, show.number(value, unit)) for seed, value in measured["values"].items()
+            (seed, wording.number(value, unit)) for seed, value in measured["values"].items()
         ]
         view["rival_texts"] = [
-            (name, show.interval(gap["mean"], gap["half"], unit))
+            (name, wording.interval(gap["mean"], gap["half"], unit))
             for name, gap in measured["rivals"].items()
         ]
         if measured["gap"] is not None:
             apart = "points" if unit == "fraction" else unit
-            view["gap_text"] = show.number(measured["gap"], apart, sign=True)
+            view["gap_text"] = wording.number(measured["gap"], apart, sign=True)
     return view
 
 
@@ -160,7 +160,7 @@ def source_view(source: dict, figures: Path, out: Path) -> dict:
         "headline_claims": [claim for claim in chosen if claim["measured"]],
         "variants": _variants(source["protocols"], claims),
         "figures": [_figure_view(figure, figures, out) for figure in source["figures"]],
-        "wall": show.duration(source["wall_s"]),
+        "wall": wording.duration(source["wall_s"]),
         "lacking": _lacking(**source["lacking"]) if "lacking" in source else None,
         "data_texts": sorted({DATA.get(kind, kind) for kind in kinds}),
     }
@@ -168,7 +168,7 @@ def source_view(source: dict, figures: Path, out: Path) -> dict:
 
 def _lacking(scale: str, rows: list[dict]) -> dict:
     """Return what records lack, with the costs as text."""
-    costs = [show.cost(row["seconds"], row["unknown"], row["parts"]) for row in rows]
+    costs = [wording.cost(row["seconds"], row["unknown"], row["parts"]) for row in rows]
     rows = [{**row, "cost": cost} for row, cost in zip(rows, costs, strict=True)]
     return {"scale": scale, "rows": rows}
 
@@ -200,10 +200,10 @@ def group_view(group: dict) -> dict:
                 **row,
                 "cells": [
                     (row["rule"], row["rule"]),
-                    (row["accuracy"], show.interval(row["accuracy"], spread, "fraction")),
+                    (row["accuracy"], wording.interval(row["accuracy"], spread, "fraction")),
                     (len(row["seeds"]), str(len(row["seeds"]))),
                     *(
-                        (_sort(row[key]), show.large(row[key], unit))
+                        (_sort(row[key]), wording.large(row[key], unit))
                         for key, unit in (
                             ("n_neurons", ""),
                             ("n_parameters", ""),
@@ -215,16 +215,17 @@ def group_view(group: dict) -> dict:
                             ("macs", ""),
                         )
                     ),
-                    (row["energy_nj"], show.large(row["energy_nj"] * 1e-9, "J")),
-                    (row["energy_ann_nj"], show.large(row["energy_ann_nj"] * 1e-9, "J")),
-                    (row["presentations"], show.large(row["presentations"], "")),
-                    (row["train_s"], show.duration(row["train_s"])),
+                    (row["energy_nj"], wording.large(row["energy_nj"] * 1e-9, "J")),
+                    (row["energy_ann_nj"], wording.large(row["energy_ann_nj"] * 1e-9, "J")),
+                    (row["presentations"], wording.large(row["presentations"], "")),
+                    (row["train_s"], wording.duration(row["train_s"])),
                 ],
                 "best_v": 0 if pair is None else apart,
                 "best_sure": pair is not None and pair["p_holm"] < networks.LEVEL,
                 "best_text": "best"
                 if pair is None
-                else f"{show.number(apart, 'points', sign=True)}, p = {show.small(pair['p_holm'])}",
+                else f"{wording.number(apart, 'points', sign=True)}, "
+                f"p = {wording.small(pair['p_holm'])}",
             }  # fmt: skip
         )
     return {**group, "rows": rows, "title": SET_TITLES[group["data_set"]]}
@@ -238,11 +239,11 @@ def pair_data(groups: list[dict]) -> dict:
             "names": [row["id"] for row in group["networks"]],
             "pairs": [
                 [
-                    pair["only_a"], pair["only_b"], pair["seed"], show.small(pair["p"]),
-                    show.small(pair["p_holm"]), pair["p_holm"] < networks.LEVEL,
+                    pair["only_a"], pair["only_b"], pair["seed"], wording.small(pair["p"]),
+                    wording.small(pair["p_holm"]), pair["p_holm"] < networks.LEVEL,
                     None
                     if pair["seeds_half"] is None
-                    else show.interval(pair["seeds_difference"], pair["seeds_half"], "points"),
+                    else wording.interval(pair["seeds_difference"], pair["seeds_half"], "points"),
                 ]
                 for pair in group["pairs"]
             ],
@@ -270,9 +271,9 @@ def bibliography(path: Path = BIBLIOGRAPHY) -> list[str]:
 
 def _ours(measured: dict | None, key: str) -> str:
     if not measured or key not in measured["ours"]:
-        return show.DASH
+        return wording.DASH
     ours = measured["ours"][key]
-    return "no limit" if ours is None else show.bare(ours, "1")
+    return "no limit" if ours is None else wording.bare(ours, "1")
 
 
 def context(
@@ -298,7 +299,7 @@ def context(
         "by_status": {
             name: [claim for claim in claims if claim["status"] == name] for name in STATUSES
         },
-        "provenance": {**provenance, "wall": show.duration(provenance["wall_s"])},
+        "provenance": {**provenance, "wall": wording.duration(provenance["wall_s"])},
         "documents": sum(source["document"] != "none" for source in sources),
         "data_texts": [DATA.get(kind, f"{kind} data") for kind in provenance["data_kinds"]],
         "groups": [group_view(group) for group in groups],

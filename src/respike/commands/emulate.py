@@ -1,0 +1,99 @@
+"""Emulated N-MNIST recordings as official files: the command `respike emulate-nmnist`.
+
+tonic's NMNIST class opens what it writes, if there are 10,000 recordings or more; its reader of
+single files (tonic.io.read_mnist_file) opens any.
+"""
+
+import argparse
+import gzip
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from respike.data.emulator import camera
+from respike.data.nmnist import official
+from respike.data.nmnist.event_table import EventTable, Recordings
+from respike.runs.progress import Progress
+
+DESCRIPTION = "Emulated N-MNIST recordings (respike.data.emulator.camera), not taken with a camera."
+
+
+class InputError(ValueError):
+    """A file or an option cannot be used; the message names it and what it must be."""
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Return the array of an IDX file of unsigned bytes (LeCun et al. 1998), gzip or not."""
+    try:
+        raw = path.read_bytes()
+        raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be read ({reason})") from None
+    if len(raw) < 4 or raw[:3] != b"\x00\x00\x08" or len(raw) < 4 + 4 * raw[3]:
+        raise InputError(f"{path}: not an IDX file of unsigned bytes (wrong head)")
+    head = 4 + 4 * raw[3]
+    shape = [int(n) for n in np.frombuffer(raw[4:head], ">u4")]
+    if len(raw) - head != math.prod(shape):
+        raise InputError(f"{path}: {len(raw) - head} bytes of data for the shape {shape}")
+    return np.frombuffer(raw, np.uint8, offset=head).reshape(shape)
+
+
+def read_indices(text: str, n: int) -> np.ndarray:
+    """Return the indices that `first:end` or `first:end:step` takes of `n`, as Python slices."""
+    try:
+        parts = [int(part) if part else None for part in text.split(":")]
+        if not 2 <= len(parts) <= 3 or any(part is not None and part < 0 for part in parts):
+            raise ValueError
+        chosen = np.arange(n)[slice(*parts)]
+    except ValueError:
+        raise InputError(f"--indices {text!r}: needed is FIRST:END, as 500:1000") from None
+    if not len(chosen) or (parts[1] or 0) > n:
+        raise InputError(f"--indices {text!r}: there are {n} images, numbered 0 to {n - 1}")
+    return chosen
+
+
+def write_recordings(
+    images: np.ndarray,
+    labels: np.ndarray,
+    indices: np.ndarray,
+    out: Path,
+    seed: int = 0,
+    split: str = "train",
+    device: str = "cpu",
+) -> None:
+    """Write `out`/NMNIST/Train/<digit>/<index + 1>.bin (or Test) for the chosen images.
+
+    images (n, 28, 28) uint8 and labels (n,) are the whole files, `indices` what to take of them.
+    """
+    progress = Progress("emulate-nmnist")
+    chosen, digits = images[indices], labels[indices]
+    p = camera.load_parameters()
+    for part, events, counts in camera.emulate_blocks(chosen, indices, seed, p, device):
+        offsets = np.concatenate(([0], np.cumsum(counts)))
+        index = indices[part].astype(np.int32)
+        block = Recordings(events, offsets, digits[part], index, sha256="")
+        table = EventTable("emulated", DESCRIPTION, {}, {split: block})
+        official.export(table, split, out, say=lambda line: None)
+        progress("recording", part.stop, len(indices))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the command; raise InputError, EmulatorError, TableError or files.WriteError."""
+    images, labels = read_idx(options.images), read_idx(options.labels)
+    if images.ndim != 3 or images.shape[1:] != (28, 28):
+        raise InputError(f"{options.images}: shape {images.shape}, needed is (n, 28, 28)")
+    if labels.shape != (len(images),):
+        raise InputError(f"{options.labels}: shape {labels.shape} for {len(images)} images")
+    if len(labels) and labels.max() > 9:
+        raise InputError(f"{options.labels}: label {labels.max()}, not 0 to 9")
+    if options.seed < 0:
+        raise InputError(f"--seed {options.seed}: must not be negative")
+    from respike.runs.job import device_name
+
+    device = device_name(options.device)
+    indices = read_indices(options.indices, len(images))
+    write_recordings(images, labels, indices, options.out, options.seed, options.split, device)
+    print(f"{len(indices)} recordings in {options.out / 'NMNIST'}, {device}")

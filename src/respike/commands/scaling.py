@@ -1,0 +1,327 @@
+"""Cost of the experiments against their size: `respike scaling` writes reports/scaling.csv.
+
+benchmarks/scaling.yaml lists the cases. The modules of the experiments themselves are run, on one
+core, each case in a process of its own. A first run at the smallest size compiles and is not
+counted; then the sizes are taken in turn, up and down, round after round, so that a machine that
+slows down slows all of them. Time is CPU time on one core, as the experiment itself takes it: of
+training or of a pass, without imports, compilation and tests.
+
+The exponent is the slope of log time against log size over the medians of the sizes, with a 95 %
+interval from Student's t (sizes - 2 degrees of freedom): it holds noise and curvature. A cost with
+a part that does not grow has too small an exponent and goes on too flat; a straight line through
+the two largest sizes goes on right then. The table holds both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import inspect
+import json
+import math
+import os
+import pkgutil
+import re
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from respike.commands import benchmark
+from respike.runs import files, provenance
+from respike.workflow import strict_yaml
+
+CASES = provenance.ROOT / "benchmarks" / "scaling.yaml"
+TIMES = 10  # how much larger the study is whose cost is extrapolated
+COLUMNS = (
+    "case", "axis", "unit", "sizes", "cpu_s", "exponent", "exponent_half", "cpu_s_ten_times",
+    "ten_times_low", "ten_times_high", "ten_times_straight", "peak_mb", "rounds", "settings",
+    "machine", "commit", "date",
+)  # fmt: skip
+
+
+def load_cases(path: Path = CASES) -> list[dict]:
+    """Return the cases; raise ValueError, naming file and case, on one that cannot be measured."""
+    cases = strict_yaml.load(path)[0]["cases"]
+    for case in cases:
+        where = f"{path.name}: {case.get('case')}, {case.get('axis')}"
+        wanted = {"case", "axis", "unit", "sizes"}
+        wanted |= {"module", "experiment", "settings"} if "module" in case else set()
+        if set(case) - {"metric_ms"} != wanted:
+            raise ValueError(f"{where}: keys are {sorted(case)}, allowed: {sorted(wanted)}")
+        if len(case["sizes"]) < 3 or sorted(set(case["sizes"])) != case["sizes"]:
+            raise ValueError(f"{where}: sizes {case['sizes']}: give three or more, rising")
+    return cases
+
+
+def fit(sizes: list[float], seconds: list[float]) -> tuple[float, float]:
+    """Return the exponent of time against size and the half width of its 95 % interval."""
+    from scipy import stats
+
+    found = stats.linregress([math.log(x) for x in sizes], [math.log(s) for s in seconds])
+    return found.slope, stats.t.ppf(0.975, len(sizes) - 2) * found.stderr
+
+
+def row(case: dict, rounds: list[list[float]], sizes: list[float], peaks: list[float]) -> dict:
+    """Return one line of the table.
+
+    `rounds` are CPU seconds (rounds, sizes). The cost of a ten times larger study goes on from the
+    largest size with the exponent and both ends of its interval, and along a straight line.
+    """
+    seconds = [statistics.median(column) for column in zip(*rounds, strict=True)]
+    exponent, half = fit(sizes, seconds)
+    ten = [seconds[-1] * TIMES**power for power in (exponent, exponent - half, exponent + half)]
+    rise = (seconds[-1] - seconds[-2]) / (sizes[-1] - sizes[-2])
+    ten.append(seconds[-1] + rise * (TIMES - 1) * sizes[-1])
+
+    def text(values) -> str:
+        return " ".join(f"{value:.4g}" if isinstance(value, float) else str(value)
+                        for value in values)  # fmt: skip
+
+    return {
+        **{key: case[key] for key in ("case", "axis", "unit")},
+        "sizes": text(sizes),
+        "cpu_s": text(seconds),
+        "exponent": f"{exponent:.3f}",
+        "exponent_half": f"{half:.3f}",
+        **dict(zip(
+            ("cpu_s_ten_times", "ten_times_low", "ten_times_high", "ten_times_straight"),
+            (f"{value:.4g}" for value in ten), strict=True,
+        )),
+        "peak_mb": text(peaks),
+        "rounds": len(rounds),
+        "settings": json.dumps(case.get("settings", {})),
+    }  # fmt: skip
+
+
+def measure(run: Callable[[int], float], sizes: list[int], rounds: int) -> tuple[list, list]:
+    """Return CPU seconds (rounds, sizes) and the peak memory of the process at each size, MB.
+
+    `run(size)` returns CPU seconds. The memory is that of the first round, which goes up.
+    """
+    run(sizes[0])  # compiles
+    times, peaks = [], []
+    for number in range(rounds):
+        found = {}
+        for size in sizes[:: 1 if number % 2 == 0 else -1]:
+            forget_peak()
+            found[size] = run(size)
+            if number == 0:
+                peaks.append(peak_mb())
+        times.append([found[size] for size in sizes])
+    return times, peaks
+
+
+def forget_peak() -> None:
+    """Let the peak memory of this process count from now on, where the system can."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        pass
+
+
+def peak_mb() -> float:
+    """Return the peak memory of this process, MB; imports are part of it."""
+    try:
+        kb = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]
+    except (OSError, TypeError):
+        kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(int(kb) / 1024)
+
+
+def _no_progress(*_, **__) -> None:
+    pass
+
+
+def experiment_runner(case: dict, mnist_folder: Path, scratch: Path) -> Callable[[int], float]:
+    """Return a function that runs the case's experiment at a size; it returns CPU seconds."""
+    from respike.data import inputs, mnist
+    from respike.data.nmnist import recordings
+    from respike.runs.job import read_settings
+    from respike.workflow import config, dag
+
+    source, name = case["experiment"].split("/")
+    base = dag.experiment(config.load("config.yaml", {"scale": "default"}), source, name).settings
+    base = {**base, **case["settings"]}
+    run = pkgutil.resolve_name(f"{case['module']}:run")
+    settings_class = pkgutil.resolve_name(f"{case['module']}:Settings")
+    data = mnist.load(mnist_folder)
+    if case["unit"] == "recordings" or source == "nmnist_grid":
+        most = max(case["sizes"]) if case["axis"] == "n_train" else base["n_train"]
+        sizes = {"train": most, "test": base["n_test"]}
+        recordings.emulated(scratch, data, sizes, seed=0, device="cpu")
+        data = inputs.load(str(scratch / "manifest.json"))
+    device = {"device": "cpu"} if "device" in inspect.signature(run).parameters else {}
+
+    def timed(size: int) -> float:
+        value = [size] if isinstance(base[case["axis"]], list | tuple) else size
+        settings = read_settings(json.dumps({**base, case["axis"]: value}), settings_class)
+        result = run(settings, data, 0, _no_progress, **device)
+        if "metric_ms" in case:
+            return result.metrics[case["metric_ms"]] / 1000 * size
+        return result.network.train_s
+
+    return timed
+
+
+def emulator_runner(mnist_folder: Path) -> Callable[[int], float]:
+    """Return a function that emulates recordings; it returns CPU seconds."""
+    import numpy as np
+
+    from respike.data import mnist
+    from respike.data.emulator import camera
+
+    data, p = mnist.load(mnist_folder), camera.load_parameters()
+
+    def timed(size: int) -> float:
+        start = time.process_time()
+        camera.emulate(data.train_images[:size], np.arange(size), 0, p, "cpu")
+        return time.process_time() - start
+
+    return timed
+
+
+def measure_workflow(seeds: list[int], rounds: int) -> tuple[list, list, list]:
+    """Return times and memory of dry runs of the whole workflow, and how many jobs they plan.
+
+    More seeds for every experiment that sets none of its own make more jobs. The start of Snakemake
+    is part of the time.
+    """
+    jobs: dict[int, int] = {}
+    peaks: dict[int, float] = {}
+
+    def dry_run(count: int) -> float:
+        call = [sys.executable, "-m", "snakemake", "--dry-run", "--forceall", "--cores", "1"]
+        with tempfile.NamedTemporaryFile("w+", suffix=".json") as chosen, \
+                tempfile.TemporaryFile("w+") as said:  # fmt: skip
+            json.dump({"scale": "default", "seeds": {"default": list(range(count))}}, chosen)
+            chosen.flush()
+            call += ["--quiet", "rules", "--configfile", chosen.name]
+            process = subprocess.Popen(call, stdout=said, stderr=subprocess.STDOUT)
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            said.seek(0)
+            found = re.search(r"^total +(\d+)$", text := said.read(), re.M)
+        if process.returncode or not found:
+            raise RuntimeError(f"the dry run failed: {text.strip()[-500:]}")
+        jobs[count], peaks[count] = int(found[1]), round(usage.ru_maxrss / 1024)
+        return usage.ru_utime + usage.ru_stime
+
+    times, _ = measure(dry_run, seeds, rounds)
+    return times, [peaks[count] for count in seeds], [jobs[count] for count in seeds]
+
+
+def one(case: dict, rounds: int) -> dict:
+    """Measure one case in this process; return its line of the table."""
+    from respike.runs.job import set_threads
+
+    folder = Path("data", "mnist")
+    sizes = case["sizes"]
+    if case["unit"] == "jobs":
+        times, peaks, sizes = measure_workflow(sizes, rounds)
+        return row(case, times, sizes, peaks)
+    with tempfile.TemporaryDirectory() as scratch:
+        if "module" in case:
+            run = experiment_runner(case, folder, Path(scratch))
+        else:
+            run = emulator_runner(folder)
+        set_threads(1)
+        times, peaks = measure(run, sizes, rounds)
+    return row(case, times, sizes, peaks)
+
+
+def shown(found: dict) -> str:
+    """Return one line for the terminal."""
+    return (
+        f"{found['case']:38} {found['unit']:11} {found['sizes']}: {found['cpu_s']} s, exponent "
+        f"{found['exponent']} ± {found['exponent_half']}, ten times: {found['cpu_s_ten_times']} s"
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure every case, each in a process of its own, and write the table; return the status."""
+    parser = argparse.ArgumentParser(
+        prog="respike scaling",
+        description="Measure what experiments cost against their size, and fit an exponent. About "
+        "eight minutes on one core, on which nothing else should run.",
+    )
+    parser.add_argument(
+        "--out", type=Path, help="default: reports/scaling.csv, with --quick nothing is written"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="default: 3")
+    parser.add_argument("--case", default="", help="only cases whose name holds this text")
+    parser.add_argument(
+        "--quick", action="store_true", help="one round at small sizes, as a check of the code"
+    )
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)  # its place in the file
+    options = parser.parse_args(argv)
+    if options.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    rounds = 1 if options.quick else options.rounds
+    try:
+        cases = load_cases()
+        if options.quick:
+            cases = [{**case, "sizes": small(case["sizes"])} for case in cases]
+        if options.one is not None:
+            print(json.dumps(one(cases[options.one], rounds)))
+            return 0
+        places = [k for k, case in enumerate(cases) if options.case in case["case"]]
+        if not places:
+            raise ValueError(f"no case holds {options.case!r}: see {CASES}")
+        made_from, rows = _made_from(), []
+        for place in places:
+            rows.append(_in_a_process(place, rounds, options.quick) | made_from)
+            print(shown(rows[-1]), flush=True)
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"respike scaling: {error}", file=sys.stderr)
+        return 1
+    out = options.out or (None if options.quick else provenance.ROOT / "reports" / "scaling.csv")
+    if out:
+        files.write_text(out, benchmark.as_csv(rows, COLUMNS))
+        print(out)
+    return 0
+
+
+def small(sizes: list[int]) -> list[int]:
+    """Return sizes for a check that the code runs: less than a second in all, no measurement."""
+    most = sizes[0]
+    return [max(1, most // 4), max(2, most // 2), max(3, most)]
+
+
+def _in_a_process(place: int, rounds: int, quick: bool) -> dict:
+    call = [
+        sys.executable,
+        "-m",
+        "respike.commands.scaling",
+        "--one",
+        str(place),
+        "--rounds",
+        str(rounds),
+    ]
+    call += ["--quick"] if quick else []
+    # One core: BLAS, OpenMP and numba read these when they are loaded.
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+    env = {**os.environ, **dict.fromkeys(names, "1")}
+    done = subprocess.run(
+        call, cwd=provenance.ROOT, env=env, stdout=subprocess.PIPE, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"case {place + 1} of {CASES.name} failed, see above")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _made_from() -> dict[str, str]:
+    made = provenance.record("respike.spiking.lif")
+    return {
+        "machine": made["machine"],
+        "commit": f"{made['commit']}{' with changes' if made['dirty'] else ''}",
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

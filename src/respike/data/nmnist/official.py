@@ -1,0 +1,228 @@
+"""Make an event table of N-MNIST: python -m respike.data.nmnist --official --out FOLDER.
+
+The official archives come through tonic, which knows their addresses and checksums; recordings
+that are here already are read from a folder or an archive with --local.
+"""
+
+import argparse
+import io
+import sys
+import time
+import zipfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from respike.data.download import resume
+from respike.data.download.mirrors import Say, SourceError
+from respike.data.nmnist import binary_format, event_table
+from respike.data.nmnist.archive import HALVES, Archive, Member, add_to
+from respike.data.nmnist.event_table import EventTable, TableError, TableWriter
+from respike.runs import files
+
+OFFICIAL = {"train": 60_000, "test": 10_000}  # Orchard et al. 2015: one for each MNIST image
+
+
+def from_official(out: Path, archives: Path, say: Say = print) -> None:
+    """Write the table of the official recordings to `out`.
+
+    The two archives are downloaded to the folder `archives`, or used if they are there.
+
+    Raises
+    ------
+    SourceError, RecordingError, TableError, files.WriteError
+        In one line: what is wrong, with which file, and what to do.
+    """
+    from tonic.datasets import NMNIST
+    from tonic.download_utils import USER_AGENT
+
+    named = {
+        NMNIST.train_filename: (NMNIST.train_url, NMNIST.train_md5),
+        NMNIST.test_filename: (NMNIST.test_url, NMNIST.test_md5),
+    }
+    for name, (url, md5) in named.items():
+        say(f"{name}: from {url}")
+        try:
+            resume.download(url, archives / name, md5, say, USER_AGENT)
+        except SourceError as error:
+            raise type(error)(
+                f"{error}. What to do: put {' and '.join(named)} into {archives}, connect to the "
+                "network and run again, or give recordings of your own with --local"
+            ) from error
+    _write(out, [archives / name for name in named], say)
+
+
+def from_local(out: Path, path: Path, say: Say = print) -> None:
+    """Write the table of recordings on this machine to `out`.
+
+    `path` is a zip archive, a folder with Train and Test (or NMNIST/Train and NMNIST/Test) or a
+    folder with train.zip and test.zip; one half is enough. Archives with the checksums of the
+    official ones make an official table. Raises what `from_official` raises.
+    """
+    _write(out, _archives(path), say)
+
+
+def _archives(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    for folder in (path, path / "NMNIST"):
+        if any((folder / half).is_dir() for half in HALVES):
+            return [folder]
+    if zips := sorted(p for p in path.iterdir() if p.name.lower() in ("train.zip", "test.zip")):
+        return zips
+    raise SourceError(
+        f"{path}: no folder Train or Test, no NMNIST/Train or NMNIST/Test, no train.zip or test.zip"
+    )
+
+
+def _write(out: Path, paths: list[Path], say: Say) -> None:
+    start = time.monotonic()
+    with ExitStack() as stack:
+        found: dict[str, tuple[Archive, list[Member]]] = {}
+        for path in paths:
+            archive = stack.enter_context(Archive(path))
+            for split, members in archive.halves().items():
+                if split in found:
+                    raise SourceError(f"{path}: {split} recordings, as in {found[split][0].path}")
+                found[split] = archive, members
+        if not found:
+            raise SourceError(f"{paths[0]}: no file Train/<digit>/<number>.bin or Test/...")
+        md5 = {path.name: resume.file_md5(path) for path in paths if path.is_file()}
+        kind = "official" if _is_official(md5) else "local"
+        if kind == "official":
+            _check_counts({split: len(members) for split, (_, members) in found.items()})
+        with TableWriter(out, kind, _describe(kind, found), {"files": md5}) as table:
+            for split, (archive, members) in found.items():
+                add_to(table, archive, split, members, say)
+    say(f"nmnist: {kind} recordings complete in {out} ({time.monotonic() - start:.1f} s)")
+
+
+def _is_official(md5: dict[str, str]) -> bool:
+    if len(md5) != 2:
+        return False
+    from tonic.datasets import NMNIST
+
+    return sorted(md5.values()) == sorted((NMNIST.train_md5, NMNIST.test_md5))
+
+
+def _check_counts(counts: dict[str, int]) -> None:
+    for split, expected in OFFICIAL.items():
+        if counts.get(split, 0) != expected:
+            raise SourceError(
+                f"official archives: {counts.get(split, 0):,} recordings for {split}, "
+                f"not {expected:,}: files are missing"
+            )
+
+
+def _describe(kind: str, found: dict) -> str:
+    if kind == "official":
+        return "Official N-MNIST recordings, both halves, verified by the checksums in tonic."
+    parts = [
+        f"{split} {len(m):,} (images {m[0].index} to {m[-1].index})"
+        for split, (_, m) in found.items()
+    ]
+    lacking = [split for split in HALVES.values() if split not in found]
+    return f"Local recordings in the layout of N-MNIST: {', '.join(parts)}" + (
+        f"; no {lacking[0]} half." if lacking else "."
+    )
+
+
+def export(table: EventTable, split: str, out_dir: Path, say: Say = print) -> None:
+    """Write one split as official files, `out_dir`/NMNIST/Train/<digit>/<index + 1>.bin.
+
+    `tonic.datasets.NMNIST(save_to=out_dir)` opens them as they are: it wants the archive it would
+    have downloaded beside them, whatever that holds, so a small zip with a read-me stands there.
+    It also wants at least 10,000 recordings, or it starts a download.
+
+    Raises
+    ------
+    TableError
+        The table lacks the split, or other recordings stand in that place.
+    files.WriteError
+        A file could not be written.
+    """
+    from tonic.datasets import NMNIST
+
+    if split not in table.splits:
+        raise TableError(f"the table holds {', '.join(table.splits)}, no {split} recordings")
+    recordings = table.splits[split]
+    place = Path(out_dir) / NMNIST.__name__
+    name, half = (
+        (NMNIST.train_filename, NMNIST.train_folder) if split == "train"
+        else (NMNIST.test_filename, NMNIST.test_folder)
+    )  # fmt: skip
+    _place_read_me(place / name, f"{table.description}\nNot the official {name}.\n")
+    say(f"{place / half}: writing {len(recordings):,} recordings")
+    for i, (index, label) in enumerate(zip(recordings.index, recordings.labels, strict=True)):
+        raw = binary_format.encode(recordings.recording(i))
+        file = place / half / str(label) / f"{index + 1:05}.bin"
+        files.write_bytes(file, raw, sync=False)  # 70,000 waits for the disk would take minutes
+    if len(recordings) < 10_000:
+        say(f"{place}: tonic.datasets.NMNIST opens 10,000 recordings or more, not fewer")
+
+
+def _place_read_me(path: Path, text: str) -> None:
+    """Put a zip with nothing but a read-me where tonic looks for the official archive."""
+    if path.exists():
+        try:
+            with zipfile.ZipFile(path) as archive:
+                ours = archive.namelist() == ["README.txt"]
+        except (OSError, zipfile.BadZipFile):
+            ours = False
+        if not ours:
+            raise TableError(f"{path}: there are other recordings here: export to another folder")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("README.txt"), text)
+    files.write_bytes(path, buffer.getvalue())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write a table; return 0, or 1 after one line that says what is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="python -m respike.data.nmnist",
+        description="Write N-MNIST recordings as one event table, every recording checked.",
+        epilog="example: python -m respike.data.nmnist --official --out data/nmnist",
+    )
+    parser.add_argument("--out", required=True, type=Path, help="folder for the table")
+    parser.add_argument(
+        "--local", metavar="PATH",
+        help="folder or .zip in the layout Train/<digit>/<number>.bin, or a folder with train.zip "
+        "and test.zip; empty: none",
+    )  # fmt: skip
+    parser.add_argument(
+        "--official", action="store_true",
+        help="the official archives, 1.1 GB; an interrupted download goes on at the next run",
+    )  # fmt: skip
+    parser.add_argument(
+        "--archives", type=Path, metavar="FOLDER",
+        help="where the official archives are or go to; default: OUT/archives",
+    )  # fmt: skip
+    parser.add_argument(
+        "--if-reachable", action="store_true",
+        help="where the official archives cannot be had, write down why in place of a table",
+    )  # fmt: skip
+    options = parser.parse_args(arguments)
+    if bool(options.local) == options.official:
+        parser.error("give either --local PATH or --official")
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    try:
+        if options.official:
+            from_official(options.out, options.archives or options.out / "archives", say)
+        else:
+            from_local(options.out, Path(options.local).expanduser(), say)
+    except resume.Unreachable as error:
+        if not options.if_reachable:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        event_table.write_unreachable(options.out, str(error))
+        say(f"nmnist: the official recordings cannot be had: {error}")
+    except (SourceError, binary_format.RecordingError, TableError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("error: stopped; a download goes on from here at the next run", file=sys.stderr)
+        return 130
+    return 0

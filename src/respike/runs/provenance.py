@@ -1,0 +1,227 @@
+"""What a result was made from: its code, the pinned packages, the state of the tree.
+
+The code digest covers every definition that the experiment can reach (`respike.runs.closure`). Only
+files are read; nothing is imported.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import platform
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from respike.runs import closure
+from respike.runs.closure import SRC, short
+from respike.runs.scan import ProvenanceError
+
+__all__ = ["ProvenanceError"]
+
+ROOT = SRC.parent  # of the checkout
+BRIDGE = Path(__file__).with_name("digest_bridge.json")
+
+# Distributions whose import name differs from their own.
+DISTRIBUTIONS = {
+    "yaml": "pyyaml",
+    "PIL": "pillow",
+    "sklearn": "scikit-learn",
+    "cv2": "opencv-python",
+}
+
+
+def experiment_roots(module: str, src: Path = SRC) -> list[str]:
+    """Return the definitions that decide a result of an experiment: what runs, reads and is set.
+
+    That are `run` and `Settings` of its module, and its `load`, or the reader of MNIST without one.
+    """
+    known = closure.bound_names(module, src)
+    load = f"{module}.load" if "load" in known else f"{closure.PACKAGE}.data.mnist.load"
+    return [f"{module}.run", f"{module}.Settings", load]
+
+
+def roots_of(module: str, src: Path = SRC) -> list[str]:
+    """Return the roots of a module: those of an experiment, or all that it defines."""
+    if {"run", "Settings"} <= closure.bound_names(module, src):
+        return experiment_roots(module, src)
+    return [module]
+
+
+def code_digest(module: str, src: Path = SRC) -> str:
+    """Return 16 hex digits over the logic of all definitions that `module` can reach.
+
+    Files that these read beside their module, as fitted parameters, count by content.
+    """
+    return closure.closure(roots_of(module, src), src).digest
+
+
+def compiled_digest(src: Path = SRC) -> str:
+    """Return 16 hex digits over all modules that compile functions, with all that they reach."""
+    compiled = f"{closure.PACKAGE}.spiking.numba_cache"
+    using = [
+        name
+        for file in sorted(src.joinpath(closure.PACKAGE).rglob("*.py"))
+        if not closure.is_plumbing(name := ".".join(file.relative_to(src).with_suffix("").parts))
+        and closure.imports(name, compiled, src)
+    ]
+    return short("\n".join(f"{name} {closure.closure([name], src).digest}" for name in using))
+
+
+def third_party(module: str, src: Path = SRC) -> list[str]:
+    """Return the distributions that `module` reaches, sorted."""
+    outside = closure.closure(roots_of(module, src), src).distributions
+    tops = outside - set(sys.stdlib_module_names)
+    return sorted(normal_name(DISTRIBUTIONS.get(top, top)) for top in tops)
+
+
+def normal_name(distribution: str) -> str:
+    """Return the name as package indexes compare it: lower case, runs of -_. as one hyphen."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def locked_versions(lock: Path = ROOT / "requirements.lock") -> dict[str, str]:
+    """Return distribution -> version from the lock; hashes and markers do not count."""
+    try:
+        text = lock.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ProvenanceError(f"cannot read the locked versions: {error}") from error
+    return _locked(text)
+
+
+@functools.cache
+def _locked(text: str) -> dict[str, str]:
+    found = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", text, re.M)
+    return {normal_name(name): version for name, version in found}
+
+
+def pins_digest(module: str, src: Path = SRC, lock: Path = ROOT / "requirements.lock") -> str:
+    """Return 16 hex digits over the locked versions of the packages that `module` uses.
+
+    Reads the lock, not the installed packages: a dry run works where they are not installed.
+    """
+    locked = locked_versions(lock)
+    needed = third_party(module, src)
+    if missing := [name for name in needed if name not in locked]:
+        raise ProvenanceError(
+            f"{module} imports {', '.join(missing)}: not in {lock.name}. "
+            "Add it to pyproject.toml and run `make lock`, or name its distribution in "
+            f"{Path(__file__).name}, DISTRIBUTIONS"
+        )
+    return short("\n".join(f"{name}=={locked[name]}" for name in needed))
+
+
+def commit_and_dirty(root: Path = ROOT) -> tuple[str | None, bool | None]:
+    """Return the commit of the checkout and whether its files differ; (None, None) without git.
+
+    Files under reports/ are outputs and do not count.
+    """
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", *arguments], cwd=root, capture_output=True, text=True, check=True, timeout=60
+        )
+        return done.stdout.strip()
+
+    try:
+        # An archive unpacked inside another repository must not take that one's commit.
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != root.resolve():
+            return None, None
+        commit = git("rev-parse", "--verify", "HEAD")
+        changed = git("status", "--porcelain", "--", ".", ":(exclude)reports")
+        return commit, bool(changed)
+    except (OSError, subprocess.SubprocessError):
+        return None, None
+
+
+def record(module: str) -> dict:
+    """Return the fields of metrics.json that say how a result of `module` came about."""
+    names = [*third_party(module), "respike"]
+    versions = {"python": platform.python_version()}
+    for name in names:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    commit, dirty = commit_and_dirty()
+    return {
+        "schema": 1,
+        "module": module,
+        "code": code_digest(module),
+        "pins": pins_digest(module),
+        "versions": versions,
+        "machine": f"{platform.system()} {platform.machine()}, {_processor()}",
+        "commit": commit,
+        "dirty": dirty,
+    }
+
+
+def _processor() -> str:
+    try:
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.M)
+    except OSError:
+        found = None
+    return found.group(1).strip() if found else platform.processor() or "unknown processor"
+
+
+def problems(result: dict) -> list[str]:
+    """Return why a result (the content of metrics.json) is not current; empty if it is.
+
+    Compares shape, code and pins with what the tree gives now. Whether it is the result that was
+    asked for (settings, seed) is a question to the configuration: `respike.workflow.dag.wanted`.
+    """
+    if found := [
+        f"{'.'.join(map(str, error.absolute_path)) or 'content'}: {error.message[:200]}"
+        for error in _result_schema().iter_errors(result)
+    ]:
+        return found
+    if result["seal"] != seal(result):
+        found.append("the numbers were edited after the run: the seal does not fit them")
+    module = result["module"]
+    try:
+        code, pins = code_digest(module), pins_digest(module)
+    except ProvenanceError as error:
+        return [str(error)]
+    had_code, had_pins = bridged(module, result["code"], result["pins"])
+    if had_code != code:
+        found.append(f"code of {module} was {had_code}, is now {code}")
+    if had_pins != pins:
+        found.append(f"pinned packages of {module} were {had_pins}, are now {pins}")
+    return found
+
+
+def bridged(module: str, code: str, pins: str) -> tuple[str, str]:
+    """Return the digests in the present form of those that a result of an earlier form carries.
+
+    Until a commit that the bridge names, digests covered whole modules. There the digests of both
+    forms were taken from the same code; others are returned as they are.
+    """
+    found = _bridge().get(module)
+    if not found or found["old"]["code"] != code:
+        return code, pins
+    return found["new"]["code"], found["new"]["pins"] if found["old"]["pins"] == pins else pins
+
+
+@functools.cache
+def _bridge() -> dict[str, dict]:
+    return json.loads(BRIDGE.read_bytes())["modules"]
+
+
+def seal(result: dict) -> str:
+    """Return 16 hex digits over everything in a result but the seal itself.
+
+    It tells an accident or a careless edit from a run; it is no signature.
+    """
+    rest = {key: value for key, value in result.items() if key != "seal"}
+    return short(json.dumps(rest, sort_keys=True, separators=(",", ":")))
+
+
+@functools.cache
+def _result_schema():
+    import jsonschema
+    import yaml
+
+    file = ROOT / "workflow" / "schemas" / "metrics.schema.yaml"
+    return jsonschema.Draft202012Validator(yaml.safe_load(file.read_text(encoding="utf-8")))
