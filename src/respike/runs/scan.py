@@ -54,7 +54,7 @@ PURE_METHODS = frozenset(
     "replace removeprefix removesuffix encode decode startswith endswith copy union index count "
     "bit_length with_name with_suffix joinpath resolve absolute astype reshape tolist".split()
 )
-# Decorators and base classes that do not read annotations.
+# Decorators and base classes that do not read annotations; base classes of ours do not either.
 DEAF_DECORATORS = frozenset(
     {"functools", "contextlib", "property", "staticmethod", "classmethod", "njit", "setter"}
     | {"dataclass", "dataclasses", "no_grad", "inference_mode", "numba", "cached_property"}
@@ -439,11 +439,8 @@ class _Definition:
 
     def _class(self, node: ast.ClassDef) -> list:
         outside = [self.form(node.decorator_list), self.form(node.bases), self.form(node.keywords)]
-        self._keep = not (
-            all(map(_is_deaf_decorator, node.decorator_list))
-            and all(map(_is_deaf_base, node.bases))
-        )
-        keep = self._keep
+        deaf = [*map(_is_deaf_decorator, node.decorator_list), *map(self._is_deaf_base, node.bases)]
+        keep = not all(deaf)
         scope = _Scope(_bound_in(node.body), is_class=True)
         self.scopes.append(scope)
         body = []
@@ -454,6 +451,19 @@ class _Definition:
         self.scopes.pop()
         inside = bool(self.scopes)
         return ["ClassDef", outside, body, *([node.name] if inside else [])]
+
+    def _is_deaf_base(self, node: ast.expr) -> bool:
+        name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+        known = name in DEAF_BASES or name.endswith(("Error", "Warning"))
+        return known or isinstance(getattr(builtins, name, None), type) or self._is_ours(node)
+
+    def _is_ours(self, node: ast.expr) -> bool:
+        while isinstance(node, ast.Attribute):
+            node = node.value
+        bound = self.module.bindings.get(getattr(node, "id", ""), [])
+        return bool(bound) and all(
+            kind == "definition" or what.split(".")[0] in ("", "respike") for kind, what in bound
+        )
 
     _keep = False  # whether annotations of the class at hand are read
 
@@ -685,9 +695,3 @@ def _is_deaf_decorator(node: ast.expr) -> bool:
     words = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
     words |= {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}
     return not DEAF_DECORATORS.isdisjoint(words)
-
-
-def _is_deaf_base(node: ast.expr) -> bool:
-    name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
-    is_error = isinstance(getattr(builtins, name, None), type)
-    return name in DEAF_BASES or is_error or name.endswith(("Error", "Warning"))

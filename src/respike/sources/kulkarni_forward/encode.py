@@ -5,7 +5,6 @@ U1. Deterministic: no image, no random number. Cost: seconds.
 """
 
 import dataclasses
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -26,15 +25,9 @@ from respike.sources.kulkarni_forward.reference import (
     printed_recursion,
     synaptic_trace,
 )
+from respike.sources.kulkarni_forward.settings import Encode as Settings
 
 AXIS = (0, 45, 95, 135, 185, 205, 255)  # source, Figure 2: pixel values on its axis
-
-
-@dataclass(frozen=True)
-class Settings(Constants):
-    """The constants, and which account is followed."""
-
-    variant: str  # as_documented, as_coded or corrected
 
 
 def rate_Hz(cur_pA: np.ndarray, c: Constants) -> np.ndarray:

@@ -6,7 +6,6 @@ few images, step by step. Cost: about 2 ms per image and pass on one core; as pr
 """
 
 import time
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,27 +20,10 @@ from respike.sources.kulkarni_forward.comparison import (
     first_layer_ratio,
     plain_passes,
 )
-from respike.sources.kulkarni_forward.neuron import VARIANTS, Constants
+from respike.sources.kulkarni_forward.neuron import VARIANTS
+from respike.sources.kulkarni_forward.settings import FullPass as Settings
 
 BLOCK = 500  # images at a time; bounds the memory, changes no number
-
-
-@dataclass(frozen=True)
-class Settings(Constants):
-    """The constants, the filters, and the scales that the document leaves open."""
-
-    variant: str  # as_documented, as_coded or corrected
-    n_filters: int  # source: 12
-    filters: str  # trained: one epoch as documented; random: as they were before
-    n_train_filters: int  # images of the filters' training (source: 60,000)
-    n_test: int  # test images passed through the network
-    n_modified: int  # of them those that take the modified passes too
-    n_compare: int  # of them those whose trains are compared spike by spike
-    n_plain: int  # images passed step by step, for the time that the document's loop takes
-    gain_pA: float  # hidden layer's current per unit of the convolution; U2
-    modified_gain_pA: float  # the same in the modified pass; U3
-    gain_out_pA: float  # output layer's current per unit of weight; U4
-    decay_coded: float  # share of the modified pass's current left after a step (code: 0.966)
 
 
 def output_weights(n_hidden: int, seed: int) -> np.ndarray:

@@ -9,52 +9,11 @@ turns the potential before it into the potential after it, and a spike at step t
 potential after step t earns.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
-
-@dataclass(frozen=True)
-class Constants:
-    """Constants of Sections III and VI, in the document's units.
-
-    Raises
-    ------
-    ValueError
-        If a constant has no meaning, or the step makes the integration unstable.
-    """
-
-    num_steps: int  # source: 1000
-    dt_ms: float  # source: 0.1 (100 ms in 1000 steps)
-    c_pF: float  # membrane capacitance, source: 300
-    g_leak_nS: float  # leak conductance, source: 30
-    v_rest_mV: float  # E_L, source: 70 as printed, -70 in the code
-    v_thresh_mV: float  # V_T, source: 20
-    refrac_ms: float  # source: 3
-    tau1_ms: float  # slow time constant of the synapse, source: 5
-    tau2_ms: float  # fast one, source: 1.25
-    i0_pA: float  # current of pixel value 0, source: 2700
-    ip_pA: float  # current per unit of pixel value, source: 101.2
-
-    def __post_init__(self):
-        for name in ("num_steps", "dt_ms", "c_pF", "g_leak_nS", "tau1_ms", "tau2_ms"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name}: found {value}, allowed: a finite number above 0")
-        if self.refrac_ms < 0:
-            raise ValueError(f"refrac_ms: found {self.refrac_ms}, allowed: 0 or more")
-        limit = 2 * self.c_pF / self.g_leak_nS
-        if self.dt_ms >= limit:
-            raise ValueError(
-                f"dt_ms: found {self.dt_ms}, the integration of the membrane is unstable from "
-                f"2 C / g_L = {limit:g} ms on; choose a smaller step"
-            )
-
-    @property
-    def refrac_steps(self) -> int:
-        """Steps for which a neuron is held at rest after a spike."""
-        return round(self.refrac_ms / self.dt_ms)
+from respike.sources.kulkarni_forward.settings import Constants
 
 
 @dataclass(frozen=True)

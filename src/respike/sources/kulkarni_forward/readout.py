@@ -8,7 +8,6 @@ Cost: about half a minute for 10,000 images, one core.
 """
 
 import time
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,31 +19,12 @@ from respike.sources.kulkarni_forward import filters as kulkarni_filters
 from respike.sources.kulkarni_forward import passes as kulkarni_pass
 from respike.sources.kulkarni_forward.cpu import padded
 from respike.sources.kulkarni_forward.modified_pass import features_of
-from respike.sources.kulkarni_forward.neuron import VARIANTS, Constants
+from respike.sources.kulkarni_forward.neuron import VARIANTS
 from respike.sources.kulkarni_forward.normad import quantise
 from respike.sources.kulkarni_forward.reference import MAP, N_CLASSES, modified_decay
+from respike.sources.kulkarni_forward.settings import Readout as Settings
 
 BLOCK = 500  # images at a time
-
-
-@dataclass(frozen=True)
-class Settings(Constants):
-    """The constants of the spiking layers, and the training of the linear layer."""
-
-    variant: str
-    features: str  # relu, original or modified
-    n_filters: int
-    filters: str  # trained or random
-    n_train_filters: int
-    n_train: int
-    n_val: int
-    n_test: int
-    gain_pA: float  # U2
-    modified_gain_pA: float  # U3
-    lr: float  # U10
-    batch_size: int  # U10
-    epochs: int  # U10
-    bits: tuple[int, ...]  # U9
 
 
 class Features:

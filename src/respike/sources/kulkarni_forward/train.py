@@ -8,7 +8,6 @@ does not learn from; the test images are used once. Memory:
 
 import dataclasses
 import time
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,34 +16,13 @@ from respike.runs.job import Network, Result, main
 from respike.sources.kulkarni_forward import cost
 from respike.sources.kulkarni_forward import filters as kulkarni_filters
 from respike.sources.kulkarni_forward import passes as kulkarni_pass
-from respike.sources.kulkarni_forward.neuron import VARIANTS, Constants
+from respike.sources.kulkarni_forward.neuron import VARIANTS
 from respike.sources.kulkarni_forward.normad import desired_train, quantise
 from respike.sources.kulkarni_forward.normad_cpu import HiddenSpikes, hidden_spikes, train_on
 from respike.sources.kulkarni_forward.reference import MAP, N_CLASSES, decide, modified_decay
+from respike.sources.kulkarni_forward.settings import Train as Settings
 
 BLOCK = 500  # images passed at a time
-
-
-@dataclass(frozen=True)
-class Settings(Constants):
-    """The constants, and the training."""
-
-    variant: str
-    forward_pass: str  # original or modified: what the hidden layer's spikes come from
-    n_filters: int  # source: 12
-    n_train_filters: int  # images of the filters' training (source: 60,000)
-    n_train: int  # training images, the first ones ([6]: 60,000)
-    n_val: int  # the last training images, for choices; not learned from if n_train leaves them
-    n_test: int
-    gain_pA: float  # U2
-    modified_gain_pA: float  # U3
-    period_ms: float  # between the spikes asked of the true class; U5
-    rate_pA: float  # learning rate of the first epoch; U6
-    rate_decay: float  # its factor from epoch to epoch; U6
-    epochs: int  # U6
-    tau_leak_ms: float  # filter of the trace in the rule; U7
-    inhibit_pA: float  # lateral inhibition; U8
-    bits: tuple[int, ...]  # precisions of the weights; U9
 
 
 def counts_of(net, images, table, weights):

@@ -4,8 +4,6 @@ Judged are real recordings that respike.data.fit_emulator did not see; the fitte
 beside them. Emulated and real recordings are compared image by image where that says more.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from respike.data.emulator import camera
@@ -13,14 +11,7 @@ from respike.data.inputs import Inputs, load
 from respike.data.nmnist import statistics
 from respike.runs.job import Result, SettingsError, main
 from respike.runs.progress import Progress
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Settings of the comparison."""
-
-    n_judged: int  # most recordings to judge
-    bin_ms: float  # time bins of the rate profile
+from respike.sources.nmnist_emulator.settings import Fidelity as Settings
 
 
 def run(settings: Settings, data: Inputs, seed: int, progress: Progress) -> Result:

@@ -6,8 +6,6 @@ image of the real recordings in training. It is tested on real recordings, on em
 the same images, and on many emulated recordings of other images.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
@@ -16,20 +14,7 @@ from respike.data.inputs import Inputs, load
 from respike.data.nmnist.event_frames import N_INPUTS, bin_events
 from respike.runs.job import Result, SettingsError, main
 from respike.runs.progress import Progress
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Settings of the training."""
-
-    n_train: int  # emulated training recordings
-    n_unseen: int  # emulated recordings of other images for the test
-    n_hidden: int
-    t_window: int  # us
-    num_steps: int
-    lr: float
-    batch_size: int
-    epochs: int
+from respike.sources.nmnist_emulator.settings import Transfer as Settings
 
 
 def run(settings: Settings, data: Inputs, seed: int, progress: Progress) -> Result:

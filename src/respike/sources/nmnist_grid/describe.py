@@ -1,7 +1,5 @@
 """What N-MNIST recordings are: length, events, noise filter and frames (document, 3.1 and 3.2)."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy import ndimage
 
@@ -12,17 +10,7 @@ from respike.data.nmnist.binary_format import SIZE
 from respike.data.nmnist.statistics import recording_of
 from respike.runs.job import Result, SettingsError, main
 from respike.runs.progress import Progress
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Settings of the description."""
-
-    n: int  # recordings of the training half to look at
-    filter_time: int  # us, of the noise filter
-    t_window: int  # us, of a frame
-    digit: int  # shown before and after the noise filter
-    show_t_window: int  # us, of the frame shown
+from respike.sources.nmnist_grid.settings import Describe as Settings
 
 
 def run(settings: Settings, data: Inputs, seed: int, progress: Progress) -> Result:

@@ -5,8 +5,6 @@ claims.yaml. Network: respike.sources.nmnist_grid.cpu. Cost: about 30 s per epoc
 of 60,000 recordings at 800 neurons and 50 steps, one core.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
@@ -15,31 +13,10 @@ from respike.data.nmnist.event_frames import N_INPUTS
 from respike.runs.job import Network, Result, main
 from respike.sources.nmnist_grid.cells import Cell
 from respike.sources.nmnist_grid.cpu import N_CLASSES, frames_of
+from respike.sources.nmnist_grid.settings import Final as Settings
 from respike.sources.nmnist_grid.training import Training, output_counts, train
 from respike.spiking.energy import costs
 from respike.spiking.learning_curve import largest_drop
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the document states, and what it leaves open (U items)."""
-
-    n_train: int  # training recordings, the first ones (source: all 60,000)
-    n_val: int  # recordings after them, held out of training (source: none for the final model)
-    n_test: int  # test recordings (source: all 10,000)
-    n_curve: int  # of these, the first ones: for the accuracy after each epoch
-    n_hidden: int  # source: 800
-    beta: float  # source: 0.9
-    t_window: int  # us (source: 2000)
-    ratio: str  # target ratio (source: 0.8/0.2)
-    batch_size: int  # source: 128
-    epochs: int  # source: 15
-    lr: float  # U2
-    l2: float  # source: 1e-5; U4
-    filter_time: int  # of the noise filter, us (source: 10,000)
-    whole: bool  # whole recordings (the authors' script) in place of the first 100 ms
-    surrogate_gain: float  # 1: derivative as snnTorch computes it; 1/pi: as printed
-    patience: int  # epochs without a better validation accuracy before stopping; U6
 
 
 def run(settings: Settings, data: Inputs, seed: int, progress, device: str) -> Result:

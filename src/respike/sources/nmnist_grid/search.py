@@ -11,7 +11,7 @@ Each finished (cell, fold) is kept on disk at once, and a killed job goes on aft
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -20,25 +20,8 @@ from respike.data.inputs import Inputs, load
 from respike.runs.job import Result, main
 from respike.sources.nmnist_grid.cells import Cell
 from respike.sources.nmnist_grid.cpu import frames_of
+from respike.sources.nmnist_grid.settings import Search as Settings
 from respike.sources.nmnist_grid.training import Training, accuracy, folds, train
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the document states, and what it leaves open (U items)."""
-
-    cells: tuple[str, ...]  # as respike.sources.nmnist_grid.cells.Cell writes them; one t_window
-    n_recordings: int  # training recordings that are split into folds (source: 60,000)
-    n_test: int  # test recordings; they choose nothing
-    n_folds: int  # source: 5 in the first search, 2 in the second
-    epochs: int  # source: 3 and 15
-    lr: float  # U2
-    l2: float  # source: 1e-5; U4
-    filter_time: int  # of the noise filter, us (source: 10,000)
-    whole: bool  # whole recordings (the authors' script) in place of the first 100 ms
-    cached_t_window: int | None  # all cells read frames of this t_window; U5
-    keep_optimiser: bool  # Adam's moments pass from fold to fold (the authors' script)
-    first_ratio_typo: bool  # 0.8/0.2 is typed `0.8, 0,2`: the wrong classes' target is 0
 
 
 def run(settings: Settings, data: Inputs, seed: int, progress, device: str, kept) -> Result:

@@ -6,21 +6,13 @@ printed.
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 from snntorch import surrogate
 
 from respike.data.mnist import Mnist
 from respike.runs.job import Result, main
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The range that is shown."""
-
-    reach: float  # membrane potential less threshold, from -reach to reach
-    n_points: int  # odd, so that the threshold itself is a point
+from respike.sources.nmnist_grid.settings import Surrogate as Settings
 
 
 def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:

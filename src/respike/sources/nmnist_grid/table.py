@@ -15,19 +15,7 @@ from respike.runs.job import Result, main
 from respike.runs.provenance import problems
 from respike.sources.nmnist_grid import effects as tables
 from respike.sources.nmnist_grid.published import TABLES
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Which search, and its budget, so that the report can compare it with the document's."""
-
-    table: int  # published table, 1 or 2
-    search: str  # entry of the search
-    whole_search: str | None  # where a subset was searched: the search of all recordings
-    validation: str  # held_out or training: what the search judges by
-    n_recordings: int
-    n_folds: int
-    epochs: int
+from respike.sources.nmnist_grid.settings import Table as Settings
 
 
 @dataclass(frozen=True)

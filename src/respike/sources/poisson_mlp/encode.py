@@ -4,23 +4,12 @@ Source: poisson-mlp-report.md, Step 1. Claim P1-a. Ledger: claims.yaml.
 Cost: seconds.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from respike.data.mnist import Mnist
 from respike.runs.job import Result, main
+from respike.sources.poisson_mlp.settings import Encode as Settings
 from respike.spiking.encoding import encode, stream_key, unpack
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Constants of Step 1."""
-
-    n_images: int  # images shown (source: 5, chosen at random)
-    num_steps: int  # time steps T (source: 20)
-    n_test: int  # images over which the correlation is averaged (D1)
-    steps_curve: tuple[int, ...]  # T at which the correlation is measured (D1)
 
 
 def correlation(images: np.ndarray, spikes: np.ndarray) -> np.ndarray:

@@ -4,27 +4,13 @@ Source: poisson-mlp-report.md, Step 2. Claim P1-b. Ledger: claims.yaml.
 Cost: seconds.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from respike.data.mnist import Mnist
 from respike.runs.job import Result, main
 from respike.sources.poisson_mlp.cpu import initial_weights, spike_counts, trace_sample
+from respike.sources.poisson_mlp.settings import Forward as Settings
 from respike.spiking.encoding import encode, stream_key
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Constants of Step 2."""
-
-    n_hidden: int  # hidden neurons (source: 100)
-    num_steps: int  # time steps T (source: 20)
-    v_thresh: float  # threshold; U7: taken from Step 3
-    beta: float  # share of the potential left after a step; U7: taken from Step 3
-    w_std: float  # standard deviation of the Gaussian weights; U2
-    n_test: int  # test images
-    w_std_curve: tuple[float, ...]  # weight scales at which activity is measured
 
 
 def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:

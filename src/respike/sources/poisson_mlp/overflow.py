@@ -6,32 +6,16 @@ printed, with NumPy, in both float types. Deterministic. Cost: seconds.
 """
 
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
 
 from respike.data.mnist import Mnist
 from respike.runs.job import Result, main
 from respike.sources.poisson_mlp.cpu import initial_weights, trace_sample
+from respike.sources.poisson_mlp.settings import Overflow as Settings
 from respike.spiking.encoding import encode, stream_key
 
 TYPES = {"float32": np.float32, "float64": np.float64}
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The clip of the document, and where the formula is evaluated."""
-
-    surrogate_alpha: float  # the sharpness of the training runs; U3
-    surrogate_clip: float  # source: 10
-    alphas: tuple[float, ...]  # sharpness values of the map
-    reach: float  # largest |v - theta| of the map
-    n_hidden: int
-    num_steps: int
-    v_thresh: float
-    beta: float
-    w_std: float
-    n_images: int  # images whose potentials are read off
 
 
 def surrogate_as_printed(v, v_thresh, alpha, clip, dtype):

@@ -6,40 +6,18 @@ Cost: about 3 s per epoch of 10,000 images on one core.
 """
 
 import time
-from dataclasses import dataclass
 
 import numpy as np
 
 from respike.data.mnist import Mnist
 from respike.runs.job import Network, Result, main
 from respike.sources.poisson_mlp.cpu import initial_weights, spike_counts, trace_sample, train_epoch
+from respike.sources.poisson_mlp.settings import Train as Settings
 from respike.spiking.encoding import encode, stream_key
 from respike.spiking.energy import costs
 
 VAL_START = 50_000  # validation images are the last training images, never trained on
 STREAM_VAL, STREAM_TEST = 1_000_000, 1_000_001  # random streams; epoch e uses stream e
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Constants of Step 3, and what it leaves open (U items)."""
-
-    n_train: int  # training images (source: 10,000); U1: the first ones
-    n_val: int  # validation images; U1
-    n_test: int  # test images (source: 10,000)
-    n_hidden: int  # hidden neurons (source: 250)
-    num_steps: int  # time steps T (source: 50)
-    v_thresh: float  # threshold (source: 0.5)
-    beta: float  # share of the potential left after a step (source: 0.98)
-    lr: float  # learning rate (source: 2e-3)
-    surrogate_alpha: float  # sharpness of the surrogate; U3
-    epochs: int  # U4
-    batch_size: int  # images per update; U5
-    error: str  # per_step or count; U6
-    target_rate: float  # target spikes per step of the true class; U6
-    w_std: float  # standard deviation of the initial weights; U2
-    grad_clip: float | None  # bound of one gradient entry; U8
-    surrogate_clip: float | None  # bound of the surrogate's argument (source: 10)
 
 
 def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:

@@ -6,29 +6,15 @@ it stands beside. Claims P1-c, P1-h, P2-c, P2-d. Cost: about 2 s per epoch of 60
 """
 
 import time
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from respike.data.mnist import Mnist
 from respike.runs.job import Network, Result, main
+from respike.sources.shared.settings import Ann as Settings
 from respike.spiking.energy import ann_macs
 from respike.spiking.learning_curve import epochs_to
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Size and training of the ANN."""
-
-    n_train: int  # training images, the first ones
-    n_test: int
-    hidden: tuple[int, ...]  # neurons of each hidden layer
-    optimiser: str  # adam or sgd
-    lr: float
-    batch_size: int
-    epochs: int
-    tests_per_epoch: int  # points of the learning curve in an epoch
 
 
 def build(sizes) -> torch.nn.Sequential:

@@ -7,13 +7,13 @@ T=25, 250 hidden neurons, one core.
 """
 
 import time
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from respike.data.mnist import Mnist
 from respike.runs.job import Network, Result, main
+from respike.sources.snn_mnist.settings import Train as Settings
 from respike.spiking.encoding import encode, scale_intensity, stream_key
 from respike.spiking.energy import costs
 from respike.spiking.learning_curve import epochs_to, largest_drop
@@ -21,29 +21,6 @@ from respike.spiking.lif import Lif, SpikingMlp
 
 STREAM_CURVE, STREAM_TEST = 1_000_000, 2_000_000  # random streams; epoch e uses stream e
 TEST_BATCH = 100  # small enough for the caches
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the document states, and what it leaves open (U items)."""
-
-    n_train: int  # training images, the first ones (source: all 60,000)
-    n_test: int  # test images (source: all 10,000)
-    hidden: tuple[int, ...]  # neurons of each hidden layer; U1
-    num_steps: int  # time steps T in training (source: 25-50)
-    num_steps_test: tuple[int, ...]  # T in the test; the first one counts for test_accuracy_final
-    beta: float  # share of the potential left after a step; U2
-    reset: str  # subtract or zero; U3
-    reset_detached: bool  # whether gradients ignore the reset; U3
-    surrogate: str  # source: fast_sigmoid
-    slope: float  # of the surrogate; U4
-    init: str  # source: kaiming
-    optimiser: str  # adam or sgd (source: mini-batch stochastic gradient descent); U5
-    lr: float  # U5
-    batch_size: int  # U5
-    epochs: int  # source: 10+
-    rate_gain: float  # spike probability of a white pixel
-    tests_per_epoch: int  # points of the learning curve in an epoch
 
 
 def build(settings: Settings, seed: int) -> SpikingMlp:

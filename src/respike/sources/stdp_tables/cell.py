@@ -7,7 +7,6 @@ order) to 35 s (Bernoulli, neurons that fire all the time).
 """
 
 import time
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,25 +17,11 @@ from respike.sources.stdp_tables import train as stdp_train
 from respike.sources.stdp_tables.model import (
     N_PIXELS,
     Constants,
-    Parameters,
     check_images,
     constants,
 )
+from respike.sources.stdp_tables.settings import Cell as Settings
 from respike.spiking.encoding import stream_key
-
-
-@dataclass(frozen=True)
-class Settings(Parameters):
-    """Constants of the network, coding and budget."""
-
-    rules: tuple[str, ...]  # learning rules
-    encoder: str
-    num_steps: int  # ms of a presentation (source: 100)
-    intensity: float  # Hz of a white pixel (source: 128)
-    batch_size: int  # source: 64
-    n_train: int  # training images, the first ones (source: 60,000)
-    n_test: int  # source: 10,000
-    assign_images: int  # images of one assignment of labels; U7
 
 
 def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:

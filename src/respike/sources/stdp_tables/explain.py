@@ -8,30 +8,13 @@ few seconds per training of 6,400 images on one core.
 
 import dataclasses
 import time
-from dataclasses import dataclass
 
 from respike.data.mnist import Mnist
 from respike.runs.job import Result, main
 from respike.sources.stdp_tables import train as stdp_train
-from respike.sources.stdp_tables.model import Parameters, StdpError, check_images, constants
+from respike.sources.stdp_tables.model import StdpError, check_images, constants
+from respike.sources.stdp_tables.settings import Explain as Settings
 from respike.spiking.encoding import stream_key
-
-
-@dataclass(frozen=True)
-class Settings(Parameters):
-    """The condition, and the values of each explanation; the first value is the document's."""
-
-    rule: str
-    encoder: str
-    num_steps: int
-    intensity: float
-    batch_size: int
-    n_train: int
-    n_val: int  # the last training images; accuracies here are on them, not on the test images
-    assign_images: int
-    steps_tried: tuple[int, ...]  # ms of a presentation
-    batches_tried: tuple[int, ...]
-    neurons_tried: tuple[int, ...]
 
 
 def accuracy(s: Settings, data: Mnist, seed: int, **change) -> tuple[float, float]:

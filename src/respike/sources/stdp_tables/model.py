@@ -10,33 +10,12 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from respike.sources.stdp_tables.settings import Parameters
+
 N_PIXELS, N_CLASSES = 784, 10
 NEURONS = ("if", "lif", "srm0", "diehl_cook")
 RULES = ("PostPre", "WeightDependentPostPre", "Hebbian")
 ENCODERS = ("poisson", "bernoulli", "rank_order")
-
-
-@dataclass(frozen=True)
-class Parameters:
-    """Neurons and synapses; voltages in mV, times in ms, one step is 1 ms."""
-
-    neuron: str  # one of NEURONS
-    n_neurons: int  # output neurons (source: 100)
-    v_thresh_mV: float  # Table 2: -52
-    v_rest_mV: float  # Table 2: -65; without meaning for `if`, which starts at the reset
-    v_reset_mV: float  # Table 2: -60
-    refrac_ms: float  # Table 2: 5
-    tc_decay_ms: float  # leak; Table 2: 100; without meaning for `if`
-    theta_plus_mV: float  # diehl_cook: rise of a threshold at a spike; Table 2: 0.05
-    tc_theta_decay_ms: float  # diehl_cook: decay of the rise; U5
-    d_thresh_mV: float  # srm0: width of the escape noise; U6
-    inhibit_mV: float  # output spike onto every other neuron; U2
-    nu_pre: float  # Table 3, LTD: at an input spike
-    nu_post: float  # Table 3, LTP: at an output spike
-    w_max: float  # Table 3: 1; the least is 0
-    w_start: float  # weights start uniform between 0 and this; U1
-    norm: float  # sum of a neuron's weights, restored after each batch; U3
-    tc_trace_ms: float  # of both spike traces; U4
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ trial.
 import dataclasses
 import math
 import time
-from dataclasses import dataclass
 
 import numpy as np
 
 from respike.data.mnist import Mnist
 from respike.runs.job import Result, main
 from respike.sources.stdp_tables import train as stdp_train
-from respike.sources.stdp_tables.model import Parameters, StdpError, check_images, constants
+from respike.sources.stdp_tables.model import StdpError, check_images, constants
+from respike.sources.stdp_tables.settings import Search as Settings
 from respike.spiking.encoding import stream_key
 
 # What is searched, as (low, high, whether on a logarithmic scale).
@@ -37,23 +37,6 @@ RANGES = {
     "tc_trace_ms": (2.0, 40.0, True),
 }
 WHOLE = ("refrac_ms",)
-
-
-@dataclass(frozen=True)
-class Settings(Parameters):
-    """The condition and the budget of the search."""
-
-    rule: str
-    encoder: str
-    num_steps: int
-    intensity: float
-    batch_size: int
-    n_trials: int
-    n_search: int  # training images of a trial, the first ones
-    n_val: int  # the last training images
-    n_train: int  # of the final training
-    n_test: int
-    assign_images: int
 
 
 def searched(neuron: str, encoder: str) -> list[str]:

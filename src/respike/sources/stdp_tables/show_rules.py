@@ -5,8 +5,6 @@ encoded by each scheme; one neuron of each model receives the same Poisson input
 weights; the window is measured pair by pair on the simulated learning rules. Cost: seconds.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy import stats
 
@@ -19,25 +17,12 @@ from respike.sources.stdp_tables.model import (
     N_PIXELS,
     NEURONS,
     RULES,
-    Parameters,
     State,
     check_images,
     constants,
 )
+from respike.sources.stdp_tables.settings import ShowRules as Settings
 from respike.spiking.encoding import stream_key
-
-
-@dataclass(frozen=True)
-class Settings(Parameters):
-    """Constants of the network and what is shown."""
-
-    num_steps: int
-    intensity: float
-    image: int  # index of the test image shown
-    n_images: int  # test images over which encodings are measured
-    trace_weight: float  # weight of every input in the membrane traces
-    window_ms: int  # largest distance between the two spikes of a pair
-    window_weights: tuple[float, ...]  # weights at which the window is measured
 
 
 def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:
