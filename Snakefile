@@ -9,14 +9,14 @@ config = read(config)
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
-include: "workflow/rules/poisson_mlp.smk"
-include: "workflow/rules/snn_mnist.smk"
 include: "workflow/rules/nmnist.smk"
-include: "workflow/rules/nmnist_grid.smk"
-include: "workflow/rules/nmnist_emulator.smk"
-include: "workflow/rules/kulkarni_forward.smk"
-include: "workflow/rules/stdp_tables.smk"
+include: "workflow/rules/experiments.smk"
 include: "workflow/rules/report.smk"
+
+
+for file in sources.rule_files(config):
+
+    include: file
 
 
 rule all:
@@ -24,6 +24,6 @@ rule all:
     default_target: True
     input:
         rules.report.output,
-        rules.nmnist_grid_cells.output,
+        WANTED,
     message:
         "finished: {input[0]}"

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from respike.workflow import dag, orphans
+from respike.workflow import dag, jobs, orphans
 from respike.workflow.config import load as load_config
 
 pytestmark = pytest.mark.slurm
@@ -92,7 +92,7 @@ def figures_of_sources(config, results_of_rules, smoke_tree):
     """Return source -> a figure that is drawn from a result made here."""
     chosen = {}
     for source in config["sources"]:
-        for figure, inputs in dag.figures(config, source).items():
+        for figure, inputs in jobs.figures(config, source).items():
             if set(inputs) & set(results_of_rules.values()):
                 chosen[source] = f"results/smoke/figures/{figure}.png"
                 break

@@ -1,15 +1,16 @@
-# Names that every rule file uses. Functions live in src/respike/workflow/dag.py, where tests reach them.
+# Names that every rule file uses. Functions live in src/respike/workflow, where tests reach them.
 import os
 import sys
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from respike import dag, orphans, run_lock
-from respike.workflow.config import load as load_config
-from respike.workflow.dag import grow
 from respike.data.download.registry import content_digest
 from respike.runs.provenance import code_digest, pins_digest
+from respike.runs import sources
+from respike.workflow import dag, jobs, orphans, run_lock
+from respike.workflow.config import load as load_config
+from respike.workflow.dag import grow
 
 os.environ.setdefault("GLIBC_TUNABLES", dag.MALLOC)
 
@@ -57,6 +58,7 @@ RESULTS = f"results/{SCALE}"
 # Reports of a smoke run must not take the place of real ones.
 REPORTS = "reports/smoke" if SCALE == "smoke" else "reports"
 FIGURES = f"{RESULTS}/figures"
+WANTED = []  # what rules of sources add to `rule all`
 
 
 wildcard_constraints:

@@ -6,7 +6,7 @@ rule judge:
         arrays=[
             path.replace("metrics.json", "arrays.npz") for path in dag.wanted(config)
         ],
-        ledgers=[str(dag.ledger_of(source)) for source in config["sources"]],
+        ledgers=[str(jobs.ledger_of(source)) for source in config["sources"]],
         records=dag.record_files(config),
     output:
         verdicts=f"{RESULTS}/verdicts.json",
@@ -85,7 +85,7 @@ rule report:
         figures=[
             f"{FIGURES}/{figure}.png"
             for source in config["sources"]
-            for figure in dag.figures(config, source)
+            for figure in jobs.figures(config, source)
         ],
         network_figures=[
             f"{FIGURES}/networks_{kind}.png" for kind in ("operations", "time")
@@ -138,7 +138,7 @@ rule report_from_records:
     input:
         records=dag.record_files({**config, "scale": "default"}),
         config="config.yaml",
-        ledgers=[str(dag.ledger_of(source)) for source in config["sources"]],
+        ledgers=[str(jobs.ledger_of(source)) for source in config["sources"]],
         bibliography="references.bib",
     output:
         html="reports/from_records/comparison.html",
@@ -163,7 +163,7 @@ rule report_from_records:
         figures=" ".join(
             code_digest(module)
             for module in (
-                *(f"respike.sources.{source}.figures" for source in config["sources"]),
+                *map(jobs.figures_module, config["sources"]),
                 "respike.figures.networks",
             )
         ),

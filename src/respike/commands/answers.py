@@ -87,7 +87,7 @@ def why(source: dict, claim: dict, folder: Path = Path()) -> Iterator[str]:
                 f"             {result['started']}, {wording.duration(result['wall_s'])},"
                 f" {result['machine']}, commit {commit}{dirty}"
             )
-            modules.setdefault(result["module"], []).append(result)
+            modules.setdefault(provenance.origin(result)[1], []).append(result)
     for module, runs in modules.items():
         digests = ", ".join(sorted({run["code"] for run in runs}))
         yield f"  module     {module}, code {digests} (now {_now(module)})"

@@ -182,7 +182,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _made_from() -> dict[str, str]:
-    made = provenance.record("respike.spiking.lif")
+    made = provenance.surroundings()
     names = ("numpy", "numba", "torch", "snntorch", "tonic", "bindsnet")
     commit = f"{made['commit']}{' with changes' if made['dirty'] else ''}"
     return {

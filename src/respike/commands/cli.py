@@ -227,15 +227,21 @@ def _load(options: argparse.Namespace) -> dict:
 
 
 def _config(options: argparse.Namespace) -> None:
+    from respike.workflow import config as configuration
     from respike.workflow import dag
 
-    config = _load(options)
+    overrides = {"scale": options.scale} if options.scale else None
+    config, places = configuration.load_with_places("config.yaml", overrides)
     if options.experiment:
         found = dag.experiment(config, options.source, options.experiment)
         print(f"{found.source} {found.name} at scale {found.scale}, seeds {found.seeds}")
-        for key, value in sorted(found.settings.items()):
-            print(f"  {key:20} {json.dumps(value)}")
+        origins = configuration.origins(found, config, places)
+        values = {key: json.dumps(value) for key, value in sorted(found.settings.items())}
+        width = min(max(map(len, values.values()), default=0), 40)
+        for key, value in values.items():
+            print(f"  {key:20} {value:{width}}  {origins[key]}")
         return
+    config = dag.available(config)
     for source in [options.source] if options.source else config["sources"]:
         for found in dag.experiments(config, source).values():
             print(f"{source:16} {found.name:32} {len(found.seeds):3} seeds")
@@ -277,8 +283,10 @@ def _check(options: argparse.Namespace) -> int:
 
 def _ledgers() -> Iterator[tuple[Path, ledger.Ledger]]:
     from respike.report import ledger
+    from respike.runs import sources
 
-    for path in sorted(Path("src", "respike", "sources").glob("*/claims.yaml")):
+    for source in sources.found():
+        path = sources.file_of(source, sources.LEDGER)
         yield path, ledger.load(path)
 
 

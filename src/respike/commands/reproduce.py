@@ -26,7 +26,7 @@ from respike.commands import answers
 from respike.report import collect, judge, ledger, wording
 from respike.runs import records
 from respike.runs.provenance import ROOT
-from respike.workflow import dag
+from respike.workflow import dag, jobs
 
 FOLDER = Path("build", "reproduce")
 # Metrics that are times of the machine; they differ from run to run.
@@ -48,7 +48,7 @@ class Before:
 
 def claim_of(config: dict, name: str) -> dict:
     """Return the claim of the ledgers; raise ask.AskError where there is none of that name."""
-    books = collect.books_of(map(dag.ledger_of, config["sources"]))
+    books = collect.books_of(map(jobs.ledger_of, config["sources"]))
     sources = [{"claims": book.claims} for book in books]
     return answers.find({"sources": sources}, name)[1]
 

@@ -32,8 +32,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from respike.commands import benchmark
-from respike.runs import files, provenance
-from respike.workflow import strict_yaml
+from respike.runs import files, provenance, strict_yaml
 
 CASES = provenance.ROOT / "benchmarks" / "scaling.yaml"
 TIMES = 10  # how much larger the study is whose cost is extrapolated
@@ -315,7 +314,7 @@ def _in_a_process(place: int, rounds: int, quick: bool) -> dict:
 
 
 def _made_from() -> dict[str, str]:
-    made = provenance.record("respike.spiking.lif")
+    made = provenance.surroundings()
     return {
         "machine": made["machine"],
         "commit": f"{made['commit']}{' with changes' if made['dirty'] else ''}",

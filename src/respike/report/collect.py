@@ -217,7 +217,7 @@ def judge_source(
                 "files": [(stand_in or {}).get(path, path) for path in used],
                 "beside": _beside(claim, list(others), seals) if "measure" in claim else [],
                 "rules": sorted({results[path].get("rule", "") for path in used} - {""}),
-                "modules": sorted({runs[path]["module"] for path in used}),
+                "modules": sorted({provenance.origin(runs[path])[1] for path in used}),
                 "data": sorted({runs[path]["data_kind"] for path in used}),
                 "remake": remake_command(used, scale) if used else None,
             }

@@ -15,7 +15,7 @@ from pathlib import Path
 from respike.report import collect, judge, lacking, ledger, networks, render, wording
 from respike.runs import files, records
 from respike.workflow import config as configuration
-from respike.workflow import dag
+from respike.workflow import dag, jobs
 
 
 def chosen_runs(chosen: records.Chosen) -> dict[str, dict]:
@@ -80,7 +80,7 @@ def build(scale: str, folder: Path, out: Path, work: Path) -> dict:
     here = collect.sound_runs(wanted, scale, Path.cwd())
     others.append(collect.Beside("this machine", scale, here))
     sources, costs = [], lacking.Costs(kept, scale)
-    for book in collect.books_of(dag.ledger_of(source) for source in config["sources"]):
+    for book in collect.books_of(jobs.ledger_of(source) for source in config["sources"]):
         source = collect.judge_source(book, runs, {"results": wanted}, scale, others, where)
         explain(source["claims"], config, wanted, chosen, costs)
         source["counts"] = collect.counts(source["claims"])
@@ -105,7 +105,7 @@ def draw(config: dict, chosen: records.Chosen, work: Path) -> tuple[Path, dict[s
     """
     figures, drawn_from = work / "figures", {}
     for source in config["sources"]:
-        for figure, inputs in dag.figures(config, source).items():
+        for figure, inputs in jobs.figures(config, source).items():
             metrics = [path for path in inputs if path.endswith("metrics.json")]
             kept = {path: chosen.current[path] for path in metrics if path in chosen.current}
             unpacked = {work / path: record for path, record in kept.items() if record.complete}
@@ -116,7 +116,7 @@ def draw(config: dict, chosen: records.Chosen, work: Path) -> tuple[Path, dict[s
             for path, record in unpacked.items():
                 records.unpack(record, path)
             call = [sys.executable, "-m", f"respike.sources.{source}.figures", "--figure", figure]
-            call += ["--published", dag.published_json(source), "--out", picture]
+            call += ["--published", jobs.published_json(source), "--out", picture]
             done = subprocess.run([*call, "--runs", *unpacked], capture_output=True, text=True)
             share = f"{len(unpacked)} of {len(metrics)} runs"
             if done.returncode:

@@ -12,8 +12,8 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from respike.workflow import strict_yaml
-from respike.workflow.strict_yaml import Key
+from respike.runs import strict_yaml
+from respike.runs.strict_yaml import Key
 
 SCHEMA = Path(__file__).parents[3] / "workflow" / "schemas" / "claims.schema.yaml"
 DEFAULT_MIN_RUNS = {"random": 3, "figure": 3, "qualitative": 3, "deterministic": 1}

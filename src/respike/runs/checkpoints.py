@@ -17,8 +17,9 @@ from respike.runs import files, provenance
 
 def of_job(folder: Path | str, made_from: Mapping, data_sha256: dict, device: str) -> "Kept":
     """Return the parts of jobs made from this code and these pins, data and kind of device."""
-    made = {key: made_from[key] for key in ("module", "code", "pins")}
-    return Kept(folder, made | {"data_sha256": data_sha256, "device": device})
+    code, pins = provenance.digests(made_from)
+    made = {"code": code, "pins": pins, "data_sha256": data_sha256, "device": device}
+    return Kept(folder, made)
 
 
 class Kept:

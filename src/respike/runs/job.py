@@ -182,12 +182,11 @@ def main(
     the fields `sha256` and `kind`; it is MNIST where no `load` is given. With `keeps_parts` it
     takes `kept`, a respike.runs.checkpoints.Kept beside its results.
     """
-    module = sys.modules[run.__module__]
-    name = module.__spec__.name  # `__main__` hides the name under `python -m`
-    parser = argparse.ArgumentParser(prog=f"python -m {name}", description=module.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m respike.workflow.run_experiment")
     parser.add_argument("--data", required=True, nargs="+", help="manifest.json of each data set")
     parser.add_argument("--settings", required=True, help="settings as JSON")
     parser.add_argument("--source", required=True)
+    parser.add_argument("--root", required=True, help="entry whose module runs the experiment")
     parser.add_argument("--experiment", required=True)
     parser.add_argument("--protocol", default="as_documented")
     parser.add_argument("--scale", required=True)
@@ -199,16 +198,14 @@ def main(
     args = parser.parse_args()
     label = f"{args.source} {args.experiment} seed {args.seed}"
     try:
-        _run_and_write(run, settings_class, uses_device, load, keeps_parts, name, args, label)
+        _run_and_write(run, settings_class, uses_device, load, keeps_parts, args, label)
     except (SettingsError, OSError, ValueError) as error:
         print(f"{label}: error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _run_and_write(
-    run, settings_class, uses_device, load, keeps_parts, module_name, args, label
-) -> None:
+def _run_and_write(run, settings_class, uses_device, load, keeps_parts, args, label) -> None:
     from respike.data import mnist
     from respike.runs import checkpoints, files, provenance
     from respike.runs.progress import Progress
@@ -220,7 +217,9 @@ def _run_and_write(
         data = (load or mnist.load)(*args.data)
     except mnist.DataError as error:
         raise SettingsError(str(error)) from None
-    made_from = provenance.record(module_name)  # before the run: an edit during it must show
+    made_from = provenance.record(
+        args.source, args.root
+    )  # before the run: an edit during it must show
     started = datetime.datetime.now(datetime.UTC)
     start, started_cpu_s = time.perf_counter(), time.process_time()
     extra = {"device": device} if uses_device else {}
@@ -233,7 +232,6 @@ def _run_and_write(
     written = files.plain(
         {
             **made_from,
-            "source": args.source,
             "experiment": args.experiment,
             "protocol": args.protocol,
             "scale": args.scale,

@@ -12,10 +12,11 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
-from respike.runs import closure
+from respike.runs import closure, sources
 from respike.runs.closure import SRC, short
 from respike.runs.scan import ProvenanceError
 
@@ -136,26 +137,39 @@ def commit_and_dirty(root: Path = ROOT) -> tuple[str | None, bool | None]:
         return None, None
 
 
-def record(module: str) -> dict:
-    """Return the fields of metrics.json that say how a result of `module` came about."""
-    names = [*third_party(module), "respike"]
+def record(source: str, root: str) -> dict:
+    """Return the fields of metrics.json that say how a result came about.
+
+    It is named by the document and the root entry of its experiment, not by the place of its code.
+    """
+    module = sources.module_of(source, root)
+    return {
+        "schema": 2,
+        "source": source,
+        "root": root,
+        "code": code_digest(module),
+        "pins": pins_digest(module),
+        "versions": installed_versions(third_party(module)),
+        **surroundings(),
+    }
+
+
+def installed_versions(distributions: Iterable[str]) -> dict[str, str]:
+    """Return the installed versions of Python, of some distributions and of this package."""
     versions = {"python": platform.python_version()}
-    for name in names:
+    for name in [*distributions, closure.PACKAGE]:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             versions[name] = "not installed"
+    return versions
+
+
+def surroundings() -> dict:
+    """Return the fields `machine`, `commit` and `dirty`."""
     commit, dirty = commit_and_dirty()
-    return {
-        "schema": 1,
-        "module": module,
-        "code": code_digest(module),
-        "pins": pins_digest(module),
-        "versions": versions,
-        "machine": f"{platform.system()} {platform.machine()}, {_processor()}",
-        "commit": commit,
-        "dirty": dirty,
-    }
+    machine = f"{platform.system()} {platform.machine()}, {_processor()}"
+    return {"machine": machine, "commit": commit, "dirty": dirty}
 
 
 def _processor() -> str:
@@ -179,26 +193,44 @@ def problems(result: dict) -> list[str]:
         return found
     if result["seal"] != seal(result):
         found.append("the numbers were edited after the run: the seal does not fit them")
-    module = result["module"]
     try:
+        name, module = origin(result)
         code, pins = code_digest(module), pins_digest(module)
-    except ProvenanceError as error:
-        return [str(error)]
-    had_code, had_pins = bridged(module, result["code"], result["pins"])
+    except (ProvenanceError, sources.UnknownName) as error:
+        return [*found, str(error)]
+    had_code, had_pins = digests(result)
     if had_code != code:
-        found.append(f"code of {module} was {had_code}, is now {code}")
+        found.append(f"code of {name} was {had_code}, is now {code}")
     if had_pins != pins:
-        found.append(f"pinned packages of {module} were {had_pins}, are now {pins}")
+        found.append(f"pinned packages of {name} were {had_pins}, are now {pins}")
     return found
 
 
-def bridged(module: str, code: str, pins: str) -> tuple[str, str]:
-    """Return the digests in the present form of those that a result of an earlier form carries.
+def origin(result: dict) -> tuple[str, str]:
+    """Return the name of the experiment that made a result, and the module that runs it now.
+
+    Raises
+    ------
+    ProvenanceError, sources.UnknownName
+        There is no such experiment any more.
+    """
+    source = result["source"]
+    root = result.get("root")
+    if root is None:  # the form before named a module
+        known = _bridge().get(result["module"], {"roots": {}})
+        if (root := known["roots"].get(source)) is None:
+            raise ProvenanceError(f"no experiment of {source} is known to be {result['module']}")
+    return f"{source} {root}", sources.module_of(source, root)
+
+
+def digests(result: dict) -> tuple[str, str]:
+    """Return the code and pins digests of a result in the present form.
 
     Until a commit that the bridge names, digests covered whole modules. There the digests of both
     forms were taken from the same code; others are returned as they are.
     """
-    found = _bridge().get(module)
+    code, pins = result["code"], result["pins"]
+    found = _bridge().get(result.get("module"))
     if not found or found["old"]["code"] != code:
         return code, pins
     return found["new"]["code"], found["new"]["pins"] if found["old"]["pins"] == pins else pins

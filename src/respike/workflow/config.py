@@ -1,11 +1,13 @@
-"""Reads config.yaml and says everything that is wrong with it, one line per problem.
+"""Reads config.yaml and those of the sources, and says all that is wrong, one line per problem.
 
-A line names the file and line, the key, what was found and what is allowed. The schema is
-workflow/schemas/config.schema.yaml; what a schema cannot say (`extends`, `vary`) is checked here.
+A line names the file and line, the key, what was found and what is allowed. What holds for every
+source stands in workflow/schemas/config.schema.yaml; what an experiment can be set to, in the typed
+class in settings.py of its source; what neither can say (`extends`, `vary`) is checked here.
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import math
 import sys
@@ -13,8 +15,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from respike.workflow import dag, strict_yaml
-from respike.workflow.strict_yaml import Key, dotted
+from respike.runs import sources, strict_yaml
+from respike.runs.sources import UnknownName
+from respike.runs.strict_yaml import Key, dotted
+from respike.workflow import dag, settings
 
 SCHEMA = Path(__file__).resolve().parents[3] / "workflow" / "schemas" / "config.schema.yaml"
 COMMAND_LINE = "command line (--config or --configfile)"
@@ -31,6 +35,38 @@ class ConfigError(Exception):
 # ------------------------------------------------------------------------------------ reading
 
 
+class Places:
+    """Where each key of a configuration was given: command line, config.yaml, a source's file."""
+
+    def __init__(self, path: Path, lines: dict[Key, int], overrides: dict):
+        self.path, self.lines, self.overrides = path, lines, overrides
+
+    def of(self, key: Key) -> str:
+        """Return the place of a key, or of the section that it belongs in, as file:line."""
+        given: Any = self.overrides
+        for part in key:
+            given = given.get(part) if isinstance(given, dict) else None
+        if key and given is not None:
+            return COMMAND_LINE
+        if len(key) > 1 and key[0] == "sources" and key not in self.lines:
+            with contextlib.suppress(UnknownName):
+                _, lines = sources.entries(str(key[1]))
+                file = sources.file_of(str(key[1]), sources.CONFIG)
+                return _at(file, lines, key[2:])
+        return _at(self.path, self.lines, key)
+
+    def order(self, key: Key) -> tuple[str, int]:
+        """Return what problems are sorted by: file, then line."""
+        place, _, line = self.of(key).rpartition(":")
+        return (place, int(line)) if line.isdigit() else (line, 0)
+
+
+def _at(file: Path, lines: dict[Key, int], key: Key) -> str:
+    # A missing key has no line: take that of the section it belongs in.
+    line = next((lines[key[:n]] for n in range(len(key), 0, -1) if key[:n] in lines), None)
+    return f"{file}:{line}" if line else str(file)
+
+
 def load(
     path: str | Path = "config.yaml", overrides: dict | None = None, everything: bool = False
 ) -> dict:
@@ -38,15 +74,59 @@ def load(
 
     Experiments whose data this machine lacks are left out, but not with `everything`.
     """
-    path = Path(path)
+    config = load_with_places(path, overrides)[0]
+    return config if everything else dag.available(config)
+
+
+def load_with_places(
+    path: str | Path = "config.yaml", overrides: dict | None = None
+) -> tuple[dict, Places]:
+    """Return the checked configuration, of all experiments, and where each key was given."""
+    path, overrides = Path(path), overrides or {}
     try:
-        config, lines = strict_yaml.load(path)
+        given, lines = strict_yaml.load(path)
+        given = _merged(given, overrides)
+        places = Places(path, lines, overrides)
+        found = [*_schema_problems(given, strict_yaml.load(SCHEMA)[0]), *_unknown_sources(given)]
+        _raise(found, places)
+        config = given | {"sources": dict(_sources(given["sources"]))}
     except strict_yaml.YamlError as error:
         raise ConfigError(str(error).splitlines()) from None
-    overrides = overrides or {}
-    config = _merged(config, overrides)
-    check(config, path, lines, overrides)
-    return config if everything else dag.available(config)
+    check(config, places)
+    return config, places
+
+
+def _unknown_sources(given: dict) -> Iterator[tuple[Key, str]]:
+    wanted, known = given.get("sources"), sources.found()
+    for name, changes in wanted.items() if isinstance(wanted, dict) else ():
+        if name not in known:
+            yield ("sources", name), "no such source" + suggestion(name, known)
+        elif changes is True:
+            yield ("sources", name), "found true, allowed is false or a section of entries"
+
+
+def _sources(wanted: dict) -> Iterator[tuple[str, dict]]:
+    """Yield each source that takes part, with its entries as the user changed them."""
+    for source in sources.found():
+        if (changes := wanted.get(source, {})) is not False:
+            yield source, _changed(sources.entries(source)[0], changes or {})
+
+
+def _changed(entries: dict[str, dict], changes: dict[str, dict]) -> dict[str, dict]:
+    """Return the entries of a source with a user's changes over them.
+
+    A setting that the user gives holds at every scale for which he does not give another.
+    """
+    found = dict(entries)
+    for entry, change in changes.items():
+        body = entries.get(entry, {})
+        given = change.get("settings", {})
+        scales = {
+            scale: {key: value for key, value in own.items() if key not in given}
+            for scale, own in body.get("scales", {}).items()
+        }
+        found[entry] = _merged(body | ({"scales": scales} if scales else {}), change)
+    return found
 
 
 def read(overrides: dict, path: str | Path = "config.yaml") -> dict:
@@ -75,41 +155,44 @@ def _merged(base: dict, over: dict) -> dict:
     return result
 
 
+def origins(found: dag.Experiment, config: dict, places: Places) -> dict[str, str]:
+    """Return setting -> where its value was given, of one experiment of a configuration."""
+    entries, result = config["sources"][found.source], {}
+    for name in reversed(dag.chain(entries, found.entry)):
+        at: Key = ("sources", found.source, name)
+        for inner in (("settings",), ("scales", found.scale)):
+            part = entries[name]
+            for key in inner:
+                part = part.get(key, {})
+            result |= {key: places.of((*at, *inner, key)) for key in part}
+    varied = entries[found.entry].get("vary", {})
+    at = ("sources", found.source, found.entry, "vary")
+    result |= {key: places.of((*at, key)) for key in varied}
+    if "cells" in found.settings:
+        result["cells"] = places.of(("sources", found.source, found.entry))
+    return result
+
+
 # ----------------------------------------------------------------------------------- checking
 
 
-def check(
-    config: dict,
-    path: str | Path = "config.yaml",
-    lines: dict[Key, int] | None = None,
-    overrides: dict | None = None,
-) -> None:
-    """Raise ConfigError with every problem of `config`.
-
-    `lines` gives line numbers; a key found in `overrides` is said to be from the command line.
-    """
+def check(config: dict, places: Places) -> None:
+    """Raise ConfigError with every problem of the sources of `config`; the rest was checked."""
     schema, _ = strict_yaml.load(SCHEMA)
-    found = [*_schema_problems(config, schema), *_entry_problems(config, schema)]
+    found = list(_entry_problems(config, schema))
     if not found:
-        found = list(_name_problems(config))
+        found = [*_settings_problems(config, schema), *_name_problems(config)]
+    _raise(found, places)
+
+
+def _raise(found: Iterable[tuple[Key, str]], places: Places) -> None:
+    found = sorted(found, key=lambda problem: places.order(problem[0]))
     if found:
-        lines = lines or {}
-        found.sort(key=lambda problem: lines.get(problem[0], 0))
-        texts = (f"{_place(key, path, lines, overrides or {})}: {text}" for key, text in found)
+        texts = (
+            f"{places.of(key)}: {dotted(key)}: {text}" if key else f"{places.of(key)}: {text}"
+            for key, text in found
+        )
         raise ConfigError(list(dict.fromkeys(texts)))
-
-
-def _place(key: Key, path: str | Path, lines: dict[Key, int], overrides: dict) -> str:
-    given: Any = overrides
-    for part in key:
-        given = given.get(part) if isinstance(given, dict) else None
-    from_command_line = key and given is not None
-    where = COMMAND_LINE if from_command_line else str(path)
-    if not from_command_line:
-        # A missing key has no line: take that of the section it belongs in.
-        line = next((lines[key[:n]] for n in range(len(key), 0, -1) if key[:n] in lines), None)
-        where += f":{line}" if line else ""
-    return f"{where}: {dotted(key)}" if key else where
 
 
 def _validator(schema: dict, part: dict | None = None):
@@ -170,41 +253,72 @@ def _explained(error: Any) -> Iterator[tuple[Key, str]]:
 
 
 def _entry_problems(config: dict, schema: dict) -> Iterator[tuple[Key, str]]:
-    """Yield what the schema cannot say: wrong chains of `extends`, wrong settings in `vary`."""
-    sources = config.get("sources")
-    for source, entries in sources.items() if isinstance(sources, dict) else ():
-        if source not in schema["$defs"] or not isinstance(entries, dict):
-            continue
-        known = schema["$defs"][source]["properties"]
-        # A misshapen entry has its own line from the schema already.
-        entries = {name: body for name, body in entries.items() if isinstance(body, dict)}
-        for entry, body in entries.items():
+    """Yield what is wrong with entries, their settings left out."""
+    shape = {"additionalProperties": {"$ref": "#/$defs/entry"}}
+    shape |= {"propertyNames": {"pattern": "^[a-z][a-z0-9_]*$"}}
+    for source, entries in config["sources"].items():
+        for error in _validator(schema, shape).iter_errors(entries):
+            for inner, text in _explained(error):
+                yield ("sources", source, *inner), text
+        # A misshapen entry has its own line already.
+        known = {name: body for name, body in entries.items() if isinstance(body, dict)}
+        for entry, body in known.items():
             at = ("sources", source, entry)
             try:
-                settings = dag.resolved_settings(entries, entry, "paper")
-            except dag.UnknownName as error:
+                root = dag.chain(known, entry)[-1]
+            except UnknownName as error:
                 if body.get("extends") == error.args[0]:  # else it is its base's problem
-                    yield (*at, "extends"), f"no such entry: {error}" + suggestion(error, entries)
+                    yield (*at, "extends"), f"no such entry: {error}" + suggestion(error, known)
                 continue
             except ValueError as error:
                 yield (*at, "extends"), f"leads back to itself: {error}"
                 continue
-            except (TypeError, AttributeError):
+            if root == entry and "job" not in body:
+                yield at, "lacks job: what runs it, or extends: the entry that it starts from"
+            if root != entry and "job" in body:
+                yield (*at, "job"), f"is for an entry that extends no other; this one is of {root}"
+
+
+def _settings_problems(config: dict, schema: dict) -> Iterator[tuple[Key, str]]:
+    """Yield what is wrong with settings: of each experiment against its own typed class."""
+    for source, entries in config["sources"].items():
+        for entry, body in entries.items():
+            at = ("sources", source, entry)
+            root = dag.chain(entries, entry)[-1]
+            module = entries[root]["job"].get("module", root)
+            try:
+                known = settings.schema(settings.class_of(source, module))
+            except (ImportError, AttributeError) as error:
+                yield ("sources", source, root, "job"), f"{module}: no settings for it: {error}"
                 continue
-            vary = body.get("vary")
-            for key, values in vary.items() if isinstance(vary, dict) else ():
-                if key not in known:
-                    yield (*at, "vary", key), "unknown setting" + suggestion(key, known)
+            own = known["properties"]
+            partial = {key: value for key, value in known.items() if key != "required"}
+            parts = [(("settings",), body.get("settings", {}))]
+            parts += [(("scales", scale), part) for scale, part in body.get("scales", {}).items()]
+            for inner, part in parts:
+                for error in _validator(schema, partial).iter_errors(part):
+                    for key, text in _explained(error):
+                        yield (*at, *inner, *key), text
+            for key, values in body.get("vary", {}).items():
+                if key not in own:
+                    yield (*at, "vary", key), "unknown setting" + suggestion(key, own)
                     continue
-                if key not in settings:
-                    yield (
-                        (*at, "vary", key),
-                        f"{entry} has no such setting" + suggestion(key, settings),
-                    )
-                part = {"additionalProperties": {"items": known[key]}}
-                for error in _validator(schema, part).iter_errors(values):
+                lists = {"additionalProperties": {"items": own[key]}}
+                for error in _validator(schema, lists).iter_errors(values):
                     for inner, text in _explained(error):
                         yield (*at, "vary", key, *inner), text
+            given = {*body.get("vary", {}), *(["cells"] if {"grid", "cells"} & set(body) else [])}
+            for scale in body.get("only", dag.SCALES):
+                values = dag.resolved_settings(entries, entry, scale)
+                lacks = [name for name in known["required"] if name not in {*values, *given}]
+                # A root may leave to those that extend it what differs between them.
+                if lacks and (root != entry or not _is_base(entries, entry)):
+                    yield at, f"lacks the settings {', '.join(lacks)} at scale {scale}"
+                    break
+
+
+def _is_base(entries: dict[str, dict], entry: str) -> bool:
+    return any(body.get("extends") == entry for body in entries.values())
 
 
 def _name_problems(config: dict) -> Iterator[tuple[Key, str]]:

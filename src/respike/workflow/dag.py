@@ -7,7 +7,6 @@ Imports little (a dry run must be quick). The configuration is one that
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import itertools
 import json
@@ -15,12 +14,10 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from respike.runs.provenance import code_digest, pins_digest
-from respike.workflow import strict_yaml
+from respike.runs.sources import UnknownName
 
 SCALES = ("smoke", "default", "paper")
 
@@ -36,17 +33,13 @@ MALLOC = (
 )
 
 
-class UnknownName(LookupError):
-    """A source, experiment or entry that the configuration does not have."""
-
-
 @dataclass(frozen=True)
 class Experiment:
     """One experiment at one scale: its settings, and the seeds to run it with."""
 
     source: str
     name: str  # as in paths: the entry's name, and the value if the entry varies a setting
-    entry: str  # key under sources.<source> in config.yaml
+    entry: str  # key in the config.yaml of the source
     root: str  # the entry at the end of the chain of `extends`; the entry itself without one
     scale: str
     protocol: str  # as_documented, as_coded or corrected
@@ -85,8 +78,9 @@ def experiments(config: dict, source: str) -> dict[str, Experiment]:
         if scale not in body.get("only", SCALES):
             continue
         settings = resolved_settings(entries, entry, scale)
-        seeds = body.get("seeds", {}).get(scale, config["seeds"][scale])
         names = chain(entries, entry)
+        given = (entries[name].get("seeds", {}).get(scale) for name in names)
+        seeds = next(filter(None, given), config["seeds"][scale])
         protocol = next((p for n in names if (p := entries[n].get("protocol"))), "as_documented")
         variants = {entry: settings}
         if "grid" in body or "cells" in body:
@@ -177,16 +171,38 @@ def searches(config: dict, source: str) -> list[str]:
 
 
 def available(config: dict) -> dict:
-    """Return the configuration without the entries whose data this machine lacks (`needs`).
+    """Return the configuration without the entries whose data this machine lacks.
 
     Their claims are then not run, and the report says so.
     """
-    missing = set() if real_recordings(config) else {"real_recordings"}
-    sources = {
-        source: {e: body for e, body in entries.items() if body.get("needs") not in missing}
+    missing = set() if real_recordings(config) else {REAL_RECORDINGS}
+    kept = {
+        source: {
+            entry: body
+            for entry, body in entries.items()
+            if missing.isdisjoint(entries[chain(entries, entry)[-1]].get("job", {}).get("data", ()))
+        }
         for source, entries in config["sources"].items()
     }
-    return {**config, "sources": sources}
+    return {**config, "sources": kept}
+
+
+REAL_RECORDINGS = "nmnist_real"
+
+
+def manifest(config: dict, name: str) -> str | None:
+    """Return the manifest of a data set as a rule makes it; None if this machine cannot have it.
+
+    `mnist`; `nmnist`, the recordings in use; `nmnist_real`, real ones. Raises UnknownName.
+    """
+    folder = config["data"]["folder"]
+    if name == "mnist":
+        return f"{folder}/mnist/manifest.json"
+    if name == "nmnist":
+        return f"{folder}/nmnist_{config['scale']}/manifest.json"
+    if name == REAL_RECORDINGS:
+        return real_recordings(config)
+    raise UnknownName(f"no data set {name!r}")
 
 
 def real_recordings(config: dict) -> str | None:
@@ -232,9 +248,7 @@ def at_scale(config: dict) -> dict:
 
     def cut(body: dict) -> dict:
         kept = {
-            key: body[key]
-            for key in ("extends", "protocol", "only", "needs", "settings")
-            if key in body
+            key: body[key] for key in ("extends", "protocol", "only", "settings") if key in body
         }
         for key in ("scales", "seeds"):
             if scale in body.get(key, {}):
@@ -280,86 +294,6 @@ def settings_json(config: dict, source: str, name: str) -> str:
     change places count.
     """
     return canonical_json(experiment(config, source, name).settings)
-
-
-def pattern(config: dict, source: str, root: str) -> str:
-    """Return the regular expression of the experiments that go back to the entry `root`.
-
-    It sends each experiment to the rule, and so to the module, of its root.
-    """
-    names = [re.escape(e.name) for e in experiments(config, source).values() if e.root == root]
-    return "|".join(names) or r"(?!)"  # nothing at this scale: matches no name
-
-
-def job_params(config: dict, source: str, module: str, uses_gpu: bool = False) -> dict[str, Any]:
-    """Return `params` of a rule that runs `module`: what a result of it depends on.
-
-    The functions among them take the wildcards of the job.
-    """
-    return {
-        "module": module,
-        "scale": config["scale"],
-        "settings": lambda wildcards: settings_json(config, source, wildcards.experiment),
-        "protocol": lambda wildcards: experiment(config, source, wildcards.experiment).protocol,
-        "code": code_digest(module),
-        "pins": pins_digest(module),
-        "device": config["device"] if uses_gpu else "cpu",
-    }
-
-
-def ledger_of(source: str) -> Path:
-    """Return the file with the claims of a source, relative to the root."""
-    return Path("src", "respike", "sources", source, "claims.yaml")
-
-
-@functools.cache
-def _ledger(source: str) -> dict:
-    # Asked for once per figure while the DAG is built; one build sees one state of the file.
-    return strict_yaml.load(ledger_of(source))[0]
-
-
-def figures(config: dict, source: str) -> dict[str, list[str]]:
-    """Return figure id -> results that it is drawn from (metrics and arrays), from the ledger.
-
-    A figure none of whose experiments exist at this scale is left out.
-    """
-    ledger = _ledger(source)
-    found = {}
-    for figure in ledger.get("figures", []):
-        metrics = [
-            result_path(config, source, one.name, seed)
-            for one in experiments(config, source).values()
-            if any(fnmatchcase(one.name, pattern) for pattern in figure["experiments"])
-            for seed in one.seeds
-        ]
-        if metrics:
-            arrays = [str(Path(path).with_name("arrays.npz")) for path in metrics]
-            found[figure["id"]] = metrics + arrays
-    return found
-
-
-def published_json(source: str) -> str:
-    """Return claim id -> published value or range as JSON: what figures mark."""
-    ledger = _ledger(source)
-    keys = ("value", "low", "high")
-    return canonical_json(
-        {
-            claim["id"]: {key: claim["published"][key] for key in keys if key in claim["published"]}
-            for claim in ledger["claims"]
-            if "published" in claim
-        }
-    )
-
-
-def figure_params(source: str) -> dict[str, str]:
-    """Return `params` of the rule that draws the figures of a source."""
-    module = f"respike.sources.{source}.figures"
-    return {
-        "module": module,
-        "published": published_json(source),
-        "code": code_digest(module),
-        "pins": pins_digest(module),
-    }
 
 
 def gpus(config: dict) -> int:

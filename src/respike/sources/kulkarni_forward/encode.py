@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 
 from respike.data.mnist import Mnist
-from respike.runs.job import Result, main
+from respike.runs.job import Result
 from respike.sources.kulkarni_forward.comparison import rank_correlation
 from respike.sources.kulkarni_forward.neuron import (
     VARIANTS,
@@ -145,7 +145,3 @@ def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:
     }
     progress("part", 2, 2)
     return Result(metrics=metrics, arrays=arrays)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(run, Settings))

@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 from respike.data.mnist import Mnist
-from respike.runs.job import Result, main
+from respike.runs.job import Result
 from respike.sources.kulkarni_forward import filters as kulkarni_filters
 from respike.sources.kulkarni_forward import passes as kulkarni_pass
 from respike.sources.kulkarni_forward import reference as model
@@ -172,7 +172,3 @@ def map_correlation(hidden: np.ndarray, images: np.ndarray, filters: np.ndarray)
             if np.ptp(a) and np.ptp(b)
         ]
     return float(np.mean(found)) if found else float("nan")
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(run, Settings))

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from respike.data.mnist import Mnist
-from respike.runs.job import Network, Result, main
+from respike.runs.job import Network, Result
 from respike.sources.kulkarni_forward import cost
 from respike.sources.kulkarni_forward import filters as kulkarni_filters
 from respike.sources.kulkarni_forward import passes as kulkarni_pass
@@ -150,7 +150,3 @@ def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:
             "labels": labels.astype(np.uint8),
         },
     )
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(run, Settings))

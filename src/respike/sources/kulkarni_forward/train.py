@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from respike.data.mnist import Mnist
-from respike.runs.job import Network, Result, main
+from respike.runs.job import Network, Result
 from respike.sources.kulkarni_forward import cost
 from respike.sources.kulkarni_forward import filters as kulkarni_filters
 from respike.sources.kulkarni_forward import passes as kulkarni_pass
@@ -142,7 +142,3 @@ def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:
         ),
     )  # fmt: skip
     return Result(metrics=metrics, series=curve, arrays=arrays, network=network)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(run, Settings))

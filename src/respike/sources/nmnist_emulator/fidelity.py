@@ -9,9 +9,11 @@ import numpy as np
 from respike.data.emulator import camera
 from respike.data.inputs import Inputs, load
 from respike.data.nmnist import statistics
-from respike.runs.job import Result, SettingsError, main
+from respike.runs.job import Result, SettingsError
 from respike.runs.progress import Progress
 from respike.sources.nmnist_emulator.settings import Fidelity as Settings
+
+__all__ = ["Settings", "load", "run"]
 
 
 def run(settings: Settings, data: Inputs, seed: int, progress: Progress) -> Result:
@@ -108,7 +110,3 @@ def _camera() -> dict:
         "threshold_on": p.threshold_on,
         "threshold_off": p.threshold_off,
     }
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(run, Settings, load=load))

@@ -12,9 +12,11 @@ import torch
 from respike.data.emulator import camera
 from respike.data.inputs import Inputs, load
 from respike.data.nmnist.event_frames import N_INPUTS, bin_events
-from respike.runs.job import Result, SettingsError, main
+from respike.runs.job import Result, SettingsError
 from respike.runs.progress import Progress
 from respike.sources.nmnist_emulator.settings import Transfer as Settings
+
+__all__ = ["Settings", "load", "run"]
 
 
 def run(settings: Settings, data: Inputs, seed: int, progress: Progress) -> Result:
@@ -109,7 +111,3 @@ def _frames(events: np.ndarray, offsets: np.ndarray, s: Settings) -> torch.Tenso
     frames = np.zeros((n * s.num_steps, N_INPUTS), np.float32)
     frames[rows, bins.inputs] = np.log1p(bins.counts.astype(np.float32))
     return torch.from_numpy(frames.reshape(n, -1))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(run, Settings, load=load))

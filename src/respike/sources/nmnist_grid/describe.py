@@ -8,9 +8,11 @@ from respike.data.inputs import Inputs, load
 from respike.data.nmnist import event_frames
 from respike.data.nmnist.binary_format import SIZE
 from respike.data.nmnist.statistics import recording_of
-from respike.runs.job import Result, SettingsError, main
+from respike.runs.job import Result, SettingsError
 from respike.runs.progress import Progress
 from respike.sources.nmnist_grid.settings import Describe as Settings
+
+__all__ = ["Settings", "load", "run"]
 
 
 def run(settings: Settings, data: Inputs, seed: int, progress: Progress) -> Result:
@@ -93,7 +95,3 @@ def _figure_4(events: np.ndarray, s: Settings) -> tuple[np.ndarray, tuple[float,
     start_ms = fullest * s.show_t_window / 1000
     frames = np.stack([one[fullest] for one in both])
     return frames, (start_ms, start_ms + s.show_t_window / 1000)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(run, Settings, load=load))

@@ -10,13 +10,15 @@ import torch
 
 from respike.data.inputs import Inputs, load
 from respike.data.nmnist.event_frames import N_INPUTS
-from respike.runs.job import Network, Result, main
+from respike.runs.job import Network, Result
 from respike.sources.nmnist_grid.cells import Cell
 from respike.sources.nmnist_grid.cpu import N_CLASSES, frames_of
 from respike.sources.nmnist_grid.settings import Final as Settings
 from respike.sources.nmnist_grid.training import Training, output_counts, train
 from respike.spiking.energy import costs
 from respike.spiking.learning_curve import largest_drop
+
+__all__ = ["Settings", "load", "run"]
 
 
 def run(settings: Settings, data: Inputs, seed: int, progress, device: str) -> Result:
@@ -139,7 +141,3 @@ def early_stopping(val: list[float], test: list[float], patience: int) -> dict[s
 def late_rise(val: list[float]) -> float:
     """Return the mean of the last three epochs less that of epochs 8 to 10; NaN if too short."""
     return float(np.mean(val[-3:]) - np.mean(val[7:10])) if len(val) >= 13 else float("nan")
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(run, Settings, uses_device=True, load=load))

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from respike.runs import checkpoints, job
+from respike.runs import checkpoints, job, provenance
 from respike.runs.records import Record
 from respike.sources.nmnist_grid import search
 
@@ -29,10 +29,10 @@ def restore(records: Iterable[Record], scale: str, parts: Path) -> tuple[int, in
     for record in records:
         result = record.result
         if (
-            result["module"] != search.__name__
-            or result["scale"] != scale
+            result["scale"] != scale
             or record.withdrawn
             or record.why_stale
+            or provenance.origin(result)[1] != search.__name__
         ):
             continue
         settings = job.read_settings(json.dumps(result["settings"]), search.Settings)

@@ -17,11 +17,13 @@ import numpy as np
 import torch
 
 from respike.data.inputs import Inputs, load
-from respike.runs.job import Result, main
+from respike.runs.job import Result
 from respike.sources.nmnist_grid.cells import Cell
 from respike.sources.nmnist_grid.cpu import frames_of
 from respike.sources.nmnist_grid.settings import Search as Settings
 from respike.sources.nmnist_grid.training import Training, accuracy, folds, train
+
+__all__ = ["Settings", "load", "run"]
 
 
 def run(settings: Settings, data: Inputs, seed: int, progress, device: str, kept) -> Result:
@@ -173,7 +175,3 @@ def _state(kept, team, split, common, fold) -> dict[int, dict]:
         number, key = name.split("_", 1)
         state.setdefault(int(number), {})[key] = torch.from_numpy(value)
     return state
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(run, Settings, uses_device=True, load=load, keeps_parts=True))

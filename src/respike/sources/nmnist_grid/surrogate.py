@@ -11,7 +11,7 @@ import torch
 from snntorch import surrogate
 
 from respike.data.mnist import Mnist
-from respike.runs.job import Result, main
+from respike.runs.job import Result
 from respike.sources.nmnist_grid.settings import Surrogate as Settings
 
 
@@ -51,7 +51,3 @@ def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:
             "derivative_printed": printed.numpy(),
         },
     )
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(run, Settings))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from respike.data.mnist import DataError
-from respike.runs.job import Result, main
+from respike.runs.job import Result
 from respike.runs.provenance import problems
 from respike.sources.nmnist_grid import effects as tables
 from respike.sources.nmnist_grid.published import TABLES
@@ -107,7 +107,3 @@ def _table(data: Jobs, search: str) -> list[tables.Row]:
     if not jobs:
         raise ValueError(f"no job of {search} among the results given")
     return tables.rows(result["metrics"] for result in jobs)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(run, Settings, load=load))

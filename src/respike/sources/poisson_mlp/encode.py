@@ -7,7 +7,7 @@ Cost: seconds.
 import numpy as np
 
 from respike.data.mnist import Mnist
-from respike.runs.job import Result, main
+from respike.runs.job import Result
 from respike.sources.poisson_mlp.settings import Encode as Settings
 from respike.spiking.encoding import encode, stream_key, unpack
 
@@ -67,7 +67,3 @@ def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:
             "spikes": spikes.reshape(settings.num_steps, -1, 28, 28),
         },
     )
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(run, Settings))

@@ -7,7 +7,7 @@ Cost: seconds.
 import numpy as np
 
 from respike.data.mnist import Mnist
-from respike.runs.job import Result, main
+from respike.runs.job import Result
 from respike.sources.poisson_mlp.cpu import initial_weights, spike_counts, trace_sample
 from respike.sources.poisson_mlp.settings import Forward as Settings
 from respike.spiking.encoding import encode, stream_key
@@ -62,7 +62,3 @@ def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:
             "output_mem": v2,
         },
     )
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(run, Settings))

@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 
 from respike.data.mnist import Mnist
-from respike.runs.job import Result, main
+from respike.runs.job import Result
 from respike.sources.poisson_mlp.cpu import initial_weights, trace_sample
 from respike.sources.poisson_mlp.settings import Overflow as Settings
 from respike.spiking.encoding import encode, stream_key
@@ -70,7 +70,3 @@ def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:
     )
     metrics["distance_reached_untrained"] = -low
     return Result(metrics=metrics, arrays=arrays)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(run, Settings))

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from respike.data.mnist import Mnist
-from respike.runs.job import Network, Result, main
+from respike.runs.job import Network, Result
 from respike.sources.shared.settings import Ann as Settings
 from respike.spiking.energy import ann_macs
 from respike.spiking.learning_curve import epochs_to
@@ -91,7 +91,3 @@ def run(settings: Settings, data: Mnist, seed: int, progress, device: str) -> Re
             train_s=train_cpu_s,
         ),
     )
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(run, Settings, uses_device=True))

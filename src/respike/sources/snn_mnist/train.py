@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from respike.data.mnist import Mnist
-from respike.runs.job import Network, Result, main
+from respike.runs.job import Network, Result
 from respike.sources.snn_mnist.settings import Train as Settings
 from respike.spiking.encoding import encode, scale_intensity, stream_key
 from respike.spiking.energy import costs
@@ -160,7 +160,3 @@ def run(settings: Settings, data: Mnist, seed: int, progress, device: str) -> Re
         train_s=train_cpu_s,
     )
     return Result(metrics=metrics, series=curve, arrays=arrays, network=network)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(run, Settings, uses_device=True))

@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 from respike.data.mnist import Mnist
-from respike.runs.job import Network, Result, main
+from respike.runs.job import Network, Result
 from respike.sources.stdp_tables import cost, diagnose, readout
 from respike.sources.stdp_tables import train as stdp_train
 from respike.sources.stdp_tables.model import (
@@ -100,7 +100,3 @@ def declared(s: Settings, c: Constants, own: dict, train_s: float) -> Network:
         presentations=s.n_train,
         train_s=train_s,
     )
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(run, Settings))

@@ -10,7 +10,7 @@ import dataclasses
 import time
 
 from respike.data.mnist import Mnist
-from respike.runs.job import Result, main
+from respike.runs.job import Result
 from respike.sources.stdp_tables import train as stdp_train
 from respike.sources.stdp_tables.model import StdpError, check_images, constants
 from respike.sources.stdp_tables.settings import Explain as Settings
@@ -64,7 +64,3 @@ def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:
         metrics[f"gain_{key}_strict"] = found[-1][1] - base_strict
     metrics["cpu_s"] = time.process_time() - since
     return Result(metrics=metrics, series=series)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(run, Settings))

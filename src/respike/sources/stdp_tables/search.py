@@ -16,7 +16,7 @@ import time
 import numpy as np
 
 from respike.data.mnist import Mnist
-from respike.runs.job import Result, main
+from respike.runs.job import Result
 from respike.sources.stdp_tables import train as stdp_train
 from respike.sources.stdp_tables.model import StdpError, check_images, constants
 from respike.sources.stdp_tables.settings import Search as Settings
@@ -139,7 +139,3 @@ def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:
     metrics["cpu_s"] = time.process_time() - since
     series = {"val_accuracy": scores} | {key: [p[key] for p in points] for key in keys}
     return Result(metrics=metrics, series=series, arrays=arrays)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(run, Settings))

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from respike.data.mnist import Mnist
-from respike.runs.job import Result, main
+from respike.runs.job import Result
 from respike.sources.stdp_tables import cpu, window
 from respike.sources.stdp_tables.encode import encode, rank_order_steps
 from respike.sources.stdp_tables.model import (
@@ -90,7 +90,3 @@ def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:
         metrics[f"{rule}_window_tau_ms"] = -1 / slope
     progress("part", 3, 3)
     return Result(metrics=metrics, series=series, arrays=arrays)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(run, Settings))
