@@ -45,8 +45,9 @@ class Places:
         """Return the place of a key, or of the section that it belongs in, as file:line."""
         given: Any = self.overrides
         for part in key:
-            given = given.get(part) if isinstance(given, dict) else None
-        if key and given is not None:
+            if isinstance(given, dict):
+                given = given.get(part)
+        if key and given is not None and given is not self.overrides:
             return COMMAND_LINE
         if len(key) > 1 and key[0] == "sources" and key not in self.lines:
             with contextlib.suppress(UnknownName):
@@ -311,14 +312,9 @@ def _settings_problems(config: dict, schema: dict) -> Iterator[tuple[Key, str]]:
             for scale in body.get("only", dag.SCALES):
                 values = dag.resolved_settings(entries, entry, scale)
                 lacks = [name for name in known["required"] if name not in {*values, *given}]
-                # A root may leave to those that extend it what differs between them.
-                if lacks and (root != entry or not _is_base(entries, entry)):
+                if lacks:
                     yield at, f"lacks the settings {', '.join(lacks)} at scale {scale}"
                     break
-
-
-def _is_base(entries: dict[str, dict], entry: str) -> bool:
-    return any(body.get("extends") == entry for body in entries.values())
 
 
 def _name_problems(config: dict) -> Iterator[tuple[Key, str]]:
