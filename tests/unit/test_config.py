@@ -233,6 +233,67 @@ def test_experiments_without_data_are_left_out_unless_everything_is_asked_for(
     monkeypatch.undo()
     text = (ROOT / "config.yaml").read_text()
     path = tmp_path / "config.yaml"
-    path.write_text(re.sub(r"nmnist_real: \S+", "nmnist_real: nowhere.zip", text))
+    path.write_text(re.sub(r"nmnist_real: \S+", "nmnist_real: null", text))
     assert not config.load(path)["sources"]["nmnist_emulator"]
     assert "fidelity" in config.load(path, everything=True)["sources"]["nmnist_emulator"]
+
+
+def test_words_of_the_command_line_are_read_as_yaml_reads_them(tmp_path):
+    # As Snakemake hands them over.
+    given = {"seeds": {"smoke": ["0", "3"]}, "cells_per_job": "null"}
+    given["data"] = {"mnist_folder": "null", "nmnist": "emulated"}
+    found = config.load(write(tmp_path, GOOD), given)
+    assert found["seeds"]["smoke"] == [0, 3] and found["cells_per_job"] is None
+    assert found["data"]["mnist_folder"] is None
+    assert found["seeds"]["paper"] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "given, line",
+    [
+        ({"seeds": {"smoke": ["x"]}}, "seeds.smoke[0]: found 'x' (text)"),
+        ({"data": {"mnist_folder": "7"}}, "data.mnist_folder: found 7, allowed is text or null"),
+        ({"seeds": {"smoke": "null"}}, "seeds.smoke: found nothing (null), allowed is a list"),
+    ],
+)
+def test_a_value_inside_one_of_the_command_line_is_said_to_be_from_there(tmp_path, given, line):
+    (found,) = problems(tmp_path, GOOD, given)
+    assert found.startswith(f"{config.COMMAND_LINE}: {line}")
+
+
+def test_a_number_in_quotes_is_shown_as_the_number_it_is(tmp_path):
+    (line,) = problems(tmp_path, GOOD.replace("[0, 1]", "['0']"))
+    assert line.endswith("(write 0 without quotes)") and "config.yaml:6: seeds.smoke[0]" in line
+
+
+def test_paths_are_what_the_user_means(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "rec.zip").touch()
+    given = {"folder": "~/data/", "mnist_folder": ".//mnist", "nmnist_real": "~/rec.zip"}
+    data = config.load(write(tmp_path, GOOD), {"data": given})["data"]
+    assert data["folder"] == f"{tmp_path}/data" and data["mnist_folder"] == "mnist"
+    assert data["nmnist_real"] == f"{tmp_path}/rec.zip"
+    (line,) = problems(tmp_path, GOOD, {"data": {"folder": "~nobody-here/data"}})
+    assert "data.folder: ~nobody-here/data: no home folder" in line
+
+
+def test_recordings_that_are_given_and_not_there_are_an_error(tmp_path, monkeypatch):
+    text = GOOD.replace("mnist_folder: null", "nmnist_real: ~/rec.zip")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (line,) = problems(tmp_path, text)
+    assert line.startswith("config.yaml:4: data.nmnist_real: no such file or folder: ")
+    assert f"{tmp_path}/rec.zip" in line
+    # Records are shown, and nothing is run.
+    assert config.load(tmp_path / "config.yaml", everything=True)
+
+
+def test_the_sample_is_taken_where_it_is(tmp_path, monkeypatch):
+    text = GOOD.replace("mnist_folder: null", "nmnist_real: auto")
+    assert config.load(write(tmp_path, text))["data"]["nmnist_real"] is None
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    monkeypatch.chdir(checkout)
+    sample = checkout / dag.SAMPLE
+    sample.parent.mkdir(parents=True)
+    sample.touch()
+    assert config.load(write(tmp_path, text))["data"]["nmnist_real"] == str(dag.SAMPLE)

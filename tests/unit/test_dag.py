@@ -1,7 +1,9 @@
 import json
+import os
 import re
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
@@ -246,3 +248,43 @@ def test_memory_and_time_grow_with_the_attempt():
     assert minutes(None, 2) == "20m"
     with pytest.raises(ValueError, match="soon"):
         dag.grow("soon")
+
+
+def test_recordings_in_a_folder_count_by_what_is_in_it(tmp_path):
+    place = tmp_path / "Train" / "0"
+    place.mkdir(parents=True)
+    for number in (2, 3, 300):
+        (place / f"{number:05}.bin").write_bytes(bytes(10))
+    seen = [dag.recordings_digest(tmp_path)]
+    (place / "readme.txt").write_text("no recording")
+    assert dag.recordings_digest(tmp_path) == seen[0]
+    (place / "00002.bin").write_bytes(bytes(9) + b"x")  # the same size; the folder's time stays
+    seen.append(dag.recordings_digest(tmp_path))
+    (place / "00300.bin").unlink()
+    seen.append(dag.recordings_digest(tmp_path))
+    (place / "00003.bin").rename(place / "00004.bin")
+    seen.append(dag.recordings_digest(tmp_path))
+    (place / "up").symlink_to(tmp_path)  # ends, and changes nothing
+    assert dag.recordings_digest(tmp_path) == seen[-1]
+    assert len(set(seen)) == len(seen)
+
+
+def test_recordings_in_an_archive_count_by_content_and_not_by_time(tmp_path):
+    def archive(path, content):
+        with zipfile.ZipFile(path, "w") as made:
+            made.writestr(zipfile.ZipInfo("Train/0/00001.bin"), content)
+
+    path = tmp_path / "a.zip"
+    archive(path, b"one")
+    before, times = dag.recordings_digest(path), path.stat()
+    os.utime(path)
+    assert dag.recordings_digest(path) == before
+    archive(path, b"two")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    other = dag.recordings_digest(path)
+    assert other != before
+    archive(tmp_path / "train.zip", b"one")  # and in a folder of archives
+    (tmp_path / "a.zip").unlink()
+    of_folder = dag.recordings_digest(tmp_path)
+    archive(tmp_path / "train.zip", b"two")
+    assert dag.recordings_digest(tmp_path) != of_folder

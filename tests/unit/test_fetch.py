@@ -302,9 +302,14 @@ def test_local_folder_not_set(tmp_path, local):
     assert "put the files into a folder and set data.tiny_folder in config.yaml" in run.error
 
 
-def test_local_folder_missing(tmp_path, local):
-    run = Run(tmp_path / "out", FOLDER, local=tmp_path / "nowhere")
-    assert_fails_and_recovers(tmp_path / "out", run, "no such folder", local)
+def test_a_local_folder_that_is_given_and_not_there_is_an_error(server, tmp_path, local):
+    nowhere = tmp_path / "nowhere"
+    run = Run(tmp_path / "out", FOLDER, server.source, local=nowhere)
+    assert f"data.tiny_folder: {nowhere}: no such folder" in run.error
+    assert server.asked == [] and not (tmp_path / "out").exists()
+    assert Run(tmp_path / "out", FOLDER, local=local).error is None
+    # Nobody reads it any more.
+    assert Run(tmp_path / "out", FOLDER, local=nowhere).error is None
 
 
 def test_local_folder_lacks_files(tmp_path, local):
@@ -456,10 +461,36 @@ def test_command_fails_with_one_line(command, tmp_path, server, capsys):
     server.answers.clear()
     assert module.main(command) == 1
     error = capsys.readouterr().err
-    assert error.startswith("error: tiny: no source gave images, labels. Tried: ")
+    assert error.startswith("fetch: error: tiny: no source gave images, labels. Tried: ")
     assert error.count("\n") == 1
     assert module.main(["other", *command[1:]]) == 1
     assert "no data set 'other'; known: tiny" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "variable, value, said",
+    [
+        ("REQUESTS_CA_BUNDLE", "/gone", "the certificates that REQUESTS_CA_BUNDLE names are not"),
+        ("CURL_CA_BUNDLE", "/gone", "the certificates that CURL_CA_BUNDLE names are not there"),
+        ("ALL_PROXY", "socks5h://127.0.0.1:9", "a SOCKS proxy needs another package: pip install"),
+        ("ALL_PROXY", "nonsense://127.0.0.1:9", "(by the proxy that ALL_PROXY names)"),
+        ("https_proxy", "http://name:secret@127.0.0.1:9", "(by the proxy that https_proxy names)"),
+    ],
+)
+def test_what_the_surroundings_break_is_this_sources_and_names_the_variable(
+    server, tmp_path, local, monkeypatch, variable, value, said
+):
+    for name in list(os.environ):
+        if name.lower() in {*mirrors.PROXY_VARIABLES, "no_proxy"} or name in mirrors.TLS_VARIABLES:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv(variable, value)
+    # Certificates are looked for before a connection is made.
+    secure = {"kind": "url", "base": "https://127.0.0.1:9/", "suffix": ".gz"}
+    run = Run(tmp_path / "out", secure, FOLDER, local=local)
+    assert run.error is None
+    assert_complete(tmp_path / "out")
+    (line,) = (line for line in run.lines if variable in line)
+    assert said in line and "secret" not in line
 
 
 def test_command_ended_in_the_middle_leaves_nothing(command, tmp_path, server):

@@ -153,3 +153,23 @@ def test_import_does_not_bring_numpy():
     code = "import sys, respike.runs.files; print('numpy' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("number", [errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP])
+def test_where_links_cannot_be_made_files_are_copied(tmp_path, monkeypatch, number):
+    (tmp_path / "a").write_bytes(b"content")
+    (tmp_path / "b").write_bytes(b"older")
+    files.link_or_copy(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").samefile(tmp_path / "a")
+    files.link_or_copy(tmp_path / "a", tmp_path / "b")  # again, onto the same file
+
+    def refuse(source, target):
+        raise OSError(number, "refused")
+
+    monkeypatch.setattr(os, "link", refuse)
+    files.link_or_copy(tmp_path / "a", tmp_path / "new" / "c")
+    assert (tmp_path / "new" / "c").read_bytes() == b"content"
+    with pytest.raises(files.WriteError, match="cannot write .*d: No such file"):
+        files.link_or_copy(tmp_path / "nothing", tmp_path / "d")
+    names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
+    assert names == {"a", "b", "new", "new/c"}

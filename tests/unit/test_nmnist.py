@@ -4,6 +4,7 @@ Servers are real ones on this machine; the addresses and checksums that tonic's 
 replaced by theirs.
 """
 
+import errno
 import hashlib
 import os
 import random
@@ -30,6 +31,7 @@ from respike.data.nmnist import event_table
 from respike.data.nmnist import official as nmnist
 from respike.data.nmnist.binary_format import encode, pack
 from respike.data.nmnist.event_table import TableError
+from respike.runs.files import WriteError
 
 N_TRAIN, N_TEST = 30, 12
 
@@ -185,7 +187,7 @@ def test_bad_recordings_are_named(tmp_path, capsys, form, files, where, said):
     out = tmp_path / "out"
     assert nmnist.main(["--local", str(path), "--out", str(out)]) == 1
     error = capsys.readouterr().err
-    assert error.startswith(f"error: {path}") and error.count("\n") == 1
+    assert error.startswith(f"nmnist: error: {path}") and error.count("\n") == 1
     assert where in error and said in error, error
     assert not out.exists() or os.listdir(out) == []
 
@@ -231,7 +233,7 @@ def test_recording_damaged_in_the_archive(tmp_path):
 
 def test_too_large_member_is_not_unpacked(tmp_path):
     bomb = {"Train/5/00001.bin": bytes(nmnist_archive.LARGEST + 5)}
-    refused(make_zip(tmp_path / "a.zip", bomb), "Train/5/00001.bin: too large for a recording")
+    refused(make_zip(tmp_path / "a.zip", bomb), "Train/5/00001.bin: too large")
 
 
 def test_file_that_is_no_archive(tmp_path, both):
@@ -488,7 +490,10 @@ def test_no_network_says_what_to_do(official, tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
     assert nmnist.main(["--official", "--out", str(out), "--archives", str(tmp_path / "z")]) == 1
     error = capsys.readouterr().err
-    assert error.startswith("error: train.zip: the server answers 404") and error.count("\n") == 1
+    assert (
+        error.startswith("nmnist: error: train.zip: the server answers 404")
+        and error.count("\n") == 1
+    )
     assert f"put train.zip and test.zip into {tmp_path / 'z'}" in error
 
 
@@ -607,3 +612,73 @@ def test_export_never_mixes_with_the_official_recordings(tmp_path, made_recordin
 def test_export_of_a_split_that_is_not_there(tmp_path, made_recordings):
     with pytest.raises(TableError, match="the table holds train, no test recordings"):
         export(write_table(tmp_path / "table", made_recordings), "test", tmp_path)
+
+
+def test_names_with_backslashes_are_read(tmp_path, both):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name, content in both.items():
+            info = zipfile.ZipInfo("x")
+            info.filename = name.replace("/", "\\")
+            archive.writestr(info, content)
+    nmnist.from_local(tmp_path / "from_windows", tmp_path / "a.zip", lambda line: None)
+    nmnist.from_local(tmp_path / "plain", make_zip(tmp_path / "b.zip", both), lambda line: None)
+    sums = [
+        {name: half.sha256 for name, half in event_table.load(tmp_path / out).splits.items()}
+        for out in ("from_windows", "plain")
+    ]
+    assert sums[0] == sums[1]
+
+
+def test_what_is_no_zip_of_recordings_is_said_to_be_what_it_is(tmp_path, both):
+    inner = make_zip(tmp_path / "Train.zip", both)
+    outer = make_zip(tmp_path / "outer.zip", {"NMNIST/Train.zip": inner.read_bytes()})
+    refused(outer, r"holds other archives \(NMNIST/Train.zip\): unpack it and name the folder")
+    for name, head, kind in (("a.tgz", b"\x1f\x8b", "gzip"), ("a.7z", b"7z\xbc\xaf\x27\x1c", "7z")):
+        (tmp_path / name).write_bytes(head + bytes(99))
+        refused(tmp_path / name, rf"a {kind} .*, not a zip archive: unpack it and name the folder")
+
+
+def test_digits_that_are_links_to_another_place_are_read(tmp_path, both):
+    make_folder(tmp_path / "a", both)
+    (tmp_path / "elsewhere").mkdir()
+    for digit in (tmp_path / "a" / "Train").iterdir():
+        digit.rename(tmp_path / "elsewhere" / digit.name)
+        digit.symlink_to(tmp_path / "elsewhere" / digit.name)
+    nmnist.from_local(tmp_path / "out", tmp_path / "a", lambda line: None)
+    assert "train" in event_table.load(tmp_path / "out").splits
+
+
+@pytest.mark.parametrize("variable, value, said", [
+    ("REQUESTS_CA_BUNDLE", "/gone", "REQUESTS_CA_BUNDLE names"),
+    ("ALL_PROXY", "socks5h://127.0.0.1:9", "SOCKS proxy needs another package"),
+])  # fmt: skip
+def test_bad_surroundings_are_unreachable(tmp_path, monkeypatch, capsys, variable, value, said):
+    from tonic.datasets import NMNIST
+
+    for name in ("no_proxy", "NO_PROXY", *mirrors.TLS_VARIABLES):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(NMNIST, "train_url", "https://127.0.0.1:9/train.zip")
+    monkeypatch.setenv(variable, value)
+    out = str(tmp_path / "out")
+    assert nmnist.main(["--official", "--out", out]) == 1
+    error = capsys.readouterr().err
+    assert said in error and "cannot write" not in error and error.count("\n") == 1
+    assert nmnist.main(["--official", "--if-reachable", "--out", out]) == 0
+    assert event_table.is_unreachable(tmp_path / "out" / "manifest.json")
+
+
+def test_a_full_disk_is_the_disk_and_not_the_network(tmp_path, official, monkeypatch):
+    real = resume.Path.open
+
+    class Full:
+        def write(self, chunk):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def close(self): ...
+
+    def opened(path, mode="r", **options):
+        return Full() if mode in ("ab", "wb") else real(path, mode, **options)
+
+    monkeypatch.setattr(resume.Path, "open", opened)
+    with pytest.raises(WriteError, match="No space left on device"):
+        nmnist.from_official(tmp_path / "out", tmp_path / "archives", lambda line: None)

@@ -81,7 +81,7 @@ def test_where_the_official_ones_cannot_be_had_they_are_emulated(tmp_path, mnist
 
 def test_a_missing_input_is_one_clear_line(tmp_path, mnist_folder, capsys):
     assert run("--out", tmp_path / "a", "--mnist", tmp_path / "manifest.json") == 1
-    assert capsys.readouterr().err.startswith("error: ")
+    assert capsys.readouterr().err.startswith("nmnist: error: ")
     assert run("--out", tmp_path / "b", "--mnist", mnist_folder / "manifest.json",
                "--given", tmp_path / "none" / "manifest.json") == 1  # fmt: skip
     error = capsys.readouterr().err

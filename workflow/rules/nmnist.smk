@@ -27,7 +27,8 @@ rule nmnist_download:
 rule nmnist_real:
     """Real recordings that config.yaml names."""
     input:
-        recordings=config["data"].get("nmnist_real") or [],
+        # Not their time: that of a folder says nothing of the files in it.
+        recordings=ancient(config["data"].get("nmnist_real") or []),
     output:
         manifest=f"{DATA}/nmnist_real/manifest.json",
     log:
@@ -40,6 +41,8 @@ rule nmnist_real:
         runtime=grow("1h"),
     params:
         out=subpath(output.manifest, parent=True),
+        # Not of `input`: Snakemake leaves params that follow from it out of its comparison.
+        content=lambda wc: dag.recordings_digest(config["data"]["nmnist_real"]),
     message:
         "N-MNIST: recordings of {input.recordings}"
     shell:

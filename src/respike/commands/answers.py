@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from respike.report import wording
-from respike.runs import provenance
+from respike.runs import foreign, provenance
 
 
 class AskError(RuntimeError):
@@ -20,7 +20,7 @@ def load(scale: str, folder: Path = Path()) -> dict:
     """Return verdicts.json of a scale."""
     path = folder / "results" / scale / "verdicts.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return foreign.read_json(path)
     except FileNotFoundError:
         smoke = " SCALE=smoke" if scale == "smoke" else ""
         raise AskError(f"{path} is not there yet: make report{smoke}") from None
@@ -116,7 +116,7 @@ def _now(module: str) -> str:
 def _read(path: Path) -> tuple[dict | None, list[str]]:
     """Return a result, or the one in a record, and what is wrong with it now."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = foreign.read_json(path)
         packed = path.with_name("arrays.npz").read_bytes()
         result = content["result"] if path.name == "record.json" else content
         wrong = provenance.problems(result)

@@ -13,14 +13,13 @@ import importlib.util
 import io
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from respike.runs import files, provenance
+from respike.runs import command, files, foreign, provenance
 
 FOLDER = provenance.SRC / "respike" / "sources"
 COLUMNS = (
@@ -124,6 +123,7 @@ def load_cases(folder: Path, data, device: str, threads: int) -> list[Case]:
     return found
 
 
+@command.ends("respike bench")
 def main(argv: list[str] | None = None) -> int:
     """Run the cases and write the table; return the exit status."""
     parser = argparse.ArgumentParser(
@@ -133,7 +133,9 @@ def main(argv: list[str] | None = None) -> int:
         "(below 1: faster than they are). Nothing else should run at the same time.",
     )
     parser.add_argument(
-        "--out", type=Path, help="default: reports/benchmarks.csv, with --quick nothing is written"
+        "--out",
+        type=foreign.path,
+        help="default: reports/benchmarks.csv, with --quick nothing is written",
     )
     parser.add_argument("--rounds", type=int, default=15, help="default: 15")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -154,17 +156,13 @@ def main(argv: list[str] | None = None) -> int:
     # as long, the peer's most of all. It must be set before either is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from respike.data import fetch, mnist
-    from respike.runs.job import SettingsError, device_name, set_threads
+    from respike.runs.job import device_name, set_threads
 
-    try:
-        best = device_name(options.device)
-        folder = provenance.ROOT / "data" / "mnist"
-        if not (folder / "manifest.json").exists() and fetch.main(["mnist", "--out", str(folder)]):
-            return 1
-        data = mnist.load(folder)
-    except (SettingsError, mnist.DataError) as error:
-        print(f"respike bench: {error}", file=sys.stderr)
+    best = device_name(options.device)
+    folder = provenance.ROOT / "data" / "mnist"
+    if not (folder / "manifest.json").exists() and fetch.main(["mnist", "--out", str(folder)]):
         return 1
+    data = mnist.load(folder)
     devices = sorted({"cpu", best}) if options.device == "auto" else [best]
     rounds, least_s = (1, 0.0) if options.quick else (options.rounds, 0.25)
     made_from, rows = _made_from(), []

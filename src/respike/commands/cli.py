@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from respike.runs import command, foreign
+
 if TYPE_CHECKING:
     from respike.report import ledger
 
@@ -22,12 +24,12 @@ The workflow itself is run by Snakemake:
   make report SCALE=smoke            a few samples, to see that it works
   snakemake --cores 2 <result file>  one result
   snakemake -n --quiet host          what would run, and why
-Exit status: 0 all is well, 1 a check found something, 2 wrong use or unreadable files.
+Exit status: 0 well, 1 a check found something, 2 wrong use or unreadable files, 70 our fault (log).
 """
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; an expected error is one message on stderr and exit status 2."""
+    """Run one command and return its exit status; see EPILOG and `respike.runs.command`."""
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] in (["bench"], ["scaling"]):  # their options are their own; argparse cannot pass
         from respike.commands import benchmark, scaling
@@ -38,17 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     if options.command is None:
         parser.print_help()
         return 0
-    from respike.runs.provenance import ProvenanceError
-    from respike.workflow.config import ConfigError
-    from respike.workflow.dag import UnknownName
-
-    try:
-        return options.run(options) or 0
-    except (ConfigError, UnknownName, ProvenanceError, OSError, ValueError, RuntimeError) as error:
-        print(f"respike {options.command}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    return command.run(f"respike {options.command}", lambda: options.run(options), failed=2)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,19 +53,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and stop")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
 
-    def command(name: str, run, text: str) -> argparse.ArgumentParser:
+    def add(name: str, run, text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         added.set_defaults(run=run)
         return added
 
     scaled = []
-    one = command("config", _config, "list the experiments, or show the settings of one")
+    one = add("config", _config, "list the experiments, or show the settings of one")
     one.add_argument("source", nargs="?", help="id of a source, as poisson_mlp")
     one.add_argument("experiment", nargs="?", help="name of an experiment, as train")
     scaled.append(one)
-    one = command("check", _check, "check config, ledgers, records and every result")
+    one = add("check", _check, "check config, ledgers, records and every result")
     scaled.append(one)
-    one = command("claims", _claims, "list every claim with its verdict, if it has one")
+    one = add("claims", _claims, "list every claim with its verdict, if it has one")
     one.add_argument("--source", help="only the claims of this source")
     scaled.append(one)
     for name, run, text in (
@@ -81,31 +73,36 @@ def _parser() -> argparse.ArgumentParser:
         ("why", _why, "follow a verdict to its runs, code and command"),
         ("remake", _remake, "show the command that makes the runs of a claim anew"),
     ):
-        one = command(name, run, text)
+        one = add(name, run, text)
         one.add_argument("claim", help="as poisson_mlp.accuracy; the part after the dot may do")
         if name == "remake":
             one.add_argument(
                 "--run", dest="at_once", action="store_true", help="run it, do not only show it"
             )
         scaled.append(one)
-    one = command("reproduce", _reproduce, "run a claim again from nothing and compare")
+    one = add("reproduce", _reproduce, "run a claim again from nothing and compare")
     one.add_argument("claim", help="as poisson_mlp.accuracy; the part after the dot may do")
-    one.add_argument("--into", type=Path, help="scratch folder; default: build/reproduce/CLAIM")
+    one.add_argument(
+        "--into", type=foreign.path, help="scratch folder; default: build/reproduce/CLAIM"
+    )
     one.add_argument("--cores", type=int, default=2, help="default: 2")
     scaled.append(one)
-    one = command("report", _report, "say where the report is and count its verdicts")
+    one = add("report", _report, "say where the report is and count its verdicts")
     scaled.append(one)
-    one = command("status", _status, "tell what runs, how far it is, the time left, what failed")
+    one = add("status", _status, "tell what runs, how far it is, the time left, what failed")
     one.add_argument("--watch", action="store_true", help="show it again every few seconds")
     one.add_argument("--json", action="store_true", help="for programs")
-    one = command("record", _record, "keep finished results as records in reports/records")
+    one = add("record", _record, "keep finished results as records in reports/records")
     one.add_argument("--source", help="only the results of this source")
     one.add_argument(
         "--experiment", help="only these experiments: a name, or a pattern as 'sweep_*'"
     )
     one.add_argument("--seed", type=int, help="only this seed")
     one.add_argument(
-        "--withdraw", type=Path, metavar="FOLDER", help="instead: mark one record as not to be used"
+        "--withdraw",
+        type=foreign.path,
+        metavar="FOLDER",
+        help="instead: mark one record as not to be used",
     )
     one.add_argument("--reason", default="", help="why it is withdrawn")
     one.add_argument(
@@ -120,19 +117,25 @@ def _parser() -> argparse.ArgumentParser:
             choices=("smoke", "default", "paper"),
             help="instead of the one in config.yaml",
         )
-    one = command("digest", _digest, "show the digests of a module and what they cover")
+    one = add("digest", _digest, "show the digests of a module and what they cover")
     one.add_argument("module", help="as respike.sources.poisson_mlp.train")
-    one = command("fetch", _fetch, "download and verify a data set")
+    one = add("fetch", _fetch, "download and verify a data set")
     one.add_argument("dataset", help="name in workflow/datasets.yaml, as mnist")
     one.set_defaults(scale=None)
-    one = command(
+    one = add(
         "emulate-nmnist", _emulate, "write emulated N-MNIST recordings in the official layout"
     )
     one.add_argument(
-        "--images", required=True, type=Path, help="IDX file, as train-images-idx3-ubyte[.gz]"
+        "--images",
+        required=True,
+        type=foreign.path,
+        help="IDX file, as train-images-idx3-ubyte[.gz]",
     )
     one.add_argument(
-        "--labels", required=True, type=Path, help="IDX file, as train-labels-idx1-ubyte[.gz]"
+        "--labels",
+        required=True,
+        type=foreign.path,
+        help="IDX file, as train-labels-idx1-ubyte[.gz]",
     )
     one.add_argument(
         "--indices", default=":", metavar="FIRST:END", help="which images, from 0; default: all"
@@ -152,15 +155,15 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--out",
         required=True,
-        type=Path,
+        type=foreign.path,
         metavar="DIR",
         help="files go to DIR/NMNIST/Train/<digit>/<index + 1, five digits>.bin",
     )
-    one = command("stdp-evaluate", _stdp_evaluate, "judge an STDP network trained anywhere")
+    one = add("stdp-evaluate", _stdp_evaluate, "judge an STDP network trained anywhere")
     one.add_argument(
         "--weights",
         required=True,
-        type=Path,
+        type=foreign.path,
         metavar="FILE.npz",
         help="w (784, n) and, for diehl_cook, theta (n,)",
     )
@@ -178,9 +181,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="another constant of the network, as tc_decay_ms=10; may be repeated",
     )
-    one.add_argument("--data", type=Path, default=Path("data/mnist"), help="default data/mnist")
+    one.add_argument(
+        "--data", type=foreign.path, default=Path("data/mnist"), help="default data/mnist"
+    )
     one.set_defaults(scale=None)
-    one = command("stdp-table", _stdp_table, "make the STDP tables in one go, and time them")
+    one = add("stdp-table", _stdp_table, "make the STDP tables in one go, and time them")
     one.add_argument("--seeds", type=int, default=1, help="networks per cell; default 1")
     one.add_argument(
         "--device",
@@ -200,11 +205,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     for name in ("n-train", "n-test", "assign-images"):
         one.add_argument(f"--{name}", type=int, help="default: the document's")
-    one.add_argument("--out", type=Path, metavar="FILE.json", help="default: print")
-    one.add_argument("--data", type=Path, default=Path("data/mnist"), help="default data/mnist")
+    one.add_argument("--out", type=foreign.path, metavar="FILE.json", help="default: print")
+    one.add_argument(
+        "--data", type=foreign.path, default=Path("data/mnist"), help="default data/mnist"
+    )
     one.set_defaults(scale="paper")
-    command("bench", None, "time our code beside its peers: reports/benchmarks.csv")
-    command("scaling", None, "measure cost against size: reports/scaling.csv")
+    add("bench", None, "time our code beside its peers: reports/benchmarks.csv")
+    add("scaling", None, "measure cost against size: reports/scaling.csv")
     return parser
 
 
@@ -294,7 +301,7 @@ def _verdicts(config: dict) -> dict[str, dict] | None:
     path = Path("results", config["scale"], "verdicts.json")
     if not path.exists():
         return None
-    sources = json.loads(path.read_text(encoding="utf-8"))["sources"]
+    sources = foreign.read_json(path)["sources"]
     return {claim["id"]: claim for source in sources for claim in source["claims"]}
 
 

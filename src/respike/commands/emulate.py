@@ -6,6 +6,7 @@ single files (tonic.io.read_mnist_file) opens any.
 
 import argparse
 import gzip
+import io
 import math
 import zlib
 from pathlib import Path
@@ -15,9 +16,13 @@ import numpy as np
 from respike.data.emulator import camera
 from respike.data.nmnist import official
 from respike.data.nmnist.event_table import EventTable, Recordings
+from respike.runs import foreign
 from respike.runs.progress import Progress
 
 DESCRIPTION = "Emulated N-MNIST recordings (respike.data.emulator.camera), not taken with a camera."
+
+
+IDX_BYTES = 128 * 2**20  # MNIST's largest file has 47 MB
 
 
 class InputError(ValueError):
@@ -27,17 +32,25 @@ class InputError(ValueError):
 def read_idx(path: Path) -> np.ndarray:
     """Return the array of an IDX file of unsigned bytes (LeCun et al. 1998), gzip or not."""
     try:
-        raw = path.read_bytes()
-        raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-    except (OSError, EOFError, zlib.error) as error:
+        raw = foreign.read_bytes(path, IDX_BYTES)
+        if raw[:2] == b"\x1f\x8b":
+            with gzip.GzipFile(fileobj=io.BytesIO(raw)) as stream:
+                raw = stream.read(IDX_BYTES + 1)
+            if len(raw) > IDX_BYTES:
+                raise InputError(f"{path}: unpacks to more than {IDX_BYTES:,} bytes")
+    except (OSError, EOFError, zlib.error, foreign.ReadError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: cannot be read ({reason})") from None
     if len(raw) < 4 or raw[:3] != b"\x00\x00\x08" or len(raw) < 4 + 4 * raw[3]:
         raise InputError(f"{path}: not an IDX file of unsigned bytes (wrong head)")
+    if raw[3] not in (1, 3):
+        raise InputError(f"{path}: {raw[3]} axes; images have three, labels one")
     head = 4 + 4 * raw[3]
     shape = [int(n) for n in np.frombuffer(raw[4:head], ">u4")]
     if len(raw) - head != math.prod(shape):
         raise InputError(f"{path}: {len(raw) - head} bytes of data for the shape {shape}")
+    if 0 in shape:
+        raise InputError(f"{path}: nothing in it, the shape is {shape}")
     return np.frombuffer(raw, np.uint8, offset=head).reshape(shape)
 
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from respike.commands import answers
 from respike.report import collect, judge, ledger, wording
-from respike.runs import records
+from respike.runs import files, records
 from respike.runs.provenance import ROOT
 from respike.workflow import dag, jobs
 
@@ -120,7 +120,11 @@ def run(paths: list[str], config: dict, into: Path, cores: int) -> None:
     archives = Path(config["data"]["folder"], "nmnist_official", "archives")
     if (ROOT / archives).is_dir():
         (into / archives).parent.mkdir(parents=True)
-        shutil.copytree(ROOT / archives, into / archives, copy_function=os.link)
+        # No half download: two runs would write into one file.
+        shutil.copytree(
+            ROOT / archives, into / archives, copy_function=files.link_or_copy,
+            ignore=shutil.ignore_patterns("*.part"),
+        )  # fmt: skip
     environment = os.environ | {
         "PYTHONPATH": str(into / "src"),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

@@ -32,7 +32,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from respike.commands import benchmark
-from respike.runs import files, provenance, strict_yaml
+from respike.runs import command, files, foreign, provenance, strict_yaml
 
 CASES = provenance.ROOT / "benchmarks" / "scaling.yaml"
 TIMES = 10  # how much larger the study is whose cost is extrapolated
@@ -241,6 +241,7 @@ def shown(found: dict) -> str:
     )
 
 
+@command.ends("respike scaling")
 def main(argv: list[str] | None = None) -> int:
     """Measure every case, each in a process of its own, and write the table; return the status."""
     parser = argparse.ArgumentParser(
@@ -249,7 +250,9 @@ def main(argv: list[str] | None = None) -> int:
         "eight minutes on one core, on which nothing else should run.",
     )
     parser.add_argument(
-        "--out", type=Path, help="default: reports/scaling.csv, with --quick nothing is written"
+        "--out",
+        type=foreign.path,
+        help="default: reports/scaling.csv, with --quick nothing is written",
     )
     parser.add_argument("--rounds", type=int, default=3, help="default: 3")
     parser.add_argument("--case", default="", help="only cases whose name holds this text")
@@ -261,23 +264,19 @@ def main(argv: list[str] | None = None) -> int:
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
     rounds = 1 if options.quick else options.rounds
-    try:
-        cases = load_cases()
-        if options.quick:
-            cases = [{**case, "sizes": small(case["sizes"])} for case in cases]
-        if options.one is not None:
-            print(json.dumps(one(cases[options.one], rounds)))
-            return 0
-        places = [k for k, case in enumerate(cases) if options.case in case["case"]]
-        if not places:
-            raise ValueError(f"no case holds {options.case!r}: see {CASES}")
-        made_from, rows = _made_from(), []
-        for place in places:
-            rows.append(_in_a_process(place, rounds, options.quick) | made_from)
-            print(shown(rows[-1]), flush=True)
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"respike scaling: {error}", file=sys.stderr)
-        return 1
+    cases = load_cases()
+    if options.quick:
+        cases = [{**case, "sizes": small(case["sizes"])} for case in cases]
+    if options.one is not None:
+        print(json.dumps(one(cases[options.one], rounds)))
+        return 0
+    places = [k for k, case in enumerate(cases) if options.case in case["case"]]
+    if not places:
+        raise ValueError(f"no case holds {options.case!r}: see {CASES}")
+    made_from, rows = _made_from(), []
+    for place in places:
+        rows.append(_in_a_process(place, rounds, options.quick) | made_from)
+        print(shown(rows[-1]), flush=True)
     out = options.out or (None if options.quick else provenance.ROOT / "reports" / "scaling.csv")
     if out:
         files.write_text(out, benchmark.as_csv(rows, COLUMNS))

@@ -7,6 +7,7 @@ manifest.json, which vouches for the whole folder, is written last.
 
 import argparse
 import hashlib
+import os
 import signal
 import sys
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from respike.data.download import registry
 from respike.data.download.mirrors import Say, SourceError, is_page, label, read, size
-from respike.runs import files
+from respike.runs import command, files, foreign
 
 
 class FetchError(Exception):
@@ -36,7 +37,7 @@ def fetch(name: str, entry: dict, out: Path, local: Path | None = None, say: Say
         `out` cannot be written, or a file could be had from no source.
     """
     start = time.monotonic()
-    wanted = entry["files"]
+    wanted, sources = entry["files"], entry["sources"]
     manifest = {"dataset": name, "kind": "official", "files": wanted}
     try:
         missing = {}
@@ -46,6 +47,12 @@ def fetch(name: str, entry: dict, out: Path, local: Path | None = None, say: Say
                 missing[filename] = spec
             if problem != "missing":
                 say(f"{out / filename}: {problem or 'present, SHA-256 verified'}")
+        if missing and local and not os.path.isdir(local):
+            what = "not a folder" if os.path.exists(local) else "no such folder"
+            by = next((s["setting"] for s in sources if s["kind"] == "folder"), "--local")
+            raise FetchError(
+                f"{name}: {by}: {local}: {what}. Correct it, or set it to null in config.yaml"
+            )
         if missing:
             # No manifest while the folder is incomplete. The empty file finds a folder that cannot
             # be written before anything is downloaded.
@@ -129,7 +136,8 @@ def _present_problem(path: Path, spec: dict) -> str:
     return "" if digest == spec["sha256"] else "wrong content (SHA-256), will be replaced"
 
 
-def main(arguments: list[str] | None = None) -> int:
+@command.ends("fetch")
+def main(arguments: list[str] | None = None) -> None:
     """Fetch one data set; return 0, or 1 after one line that says what is wrong."""
     parser = argparse.ArgumentParser(
         prog="python -m respike.data.fetch",
@@ -138,23 +146,18 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="example: python -m respike.data.fetch mnist --out data/mnist",
     )
     parser.add_argument("dataset", help="name in the registry, e.g. mnist")
-    parser.add_argument("--out", required=True, type=Path, help="folder for the files")
+    parser.add_argument("--out", required=True, type=foreign.path, help="folder for the files")
     parser.add_argument("--local", metavar="FOLDER", help="folder to try first; empty: none")
     parser.add_argument(
-        "--registry", type=Path, default=registry.REGISTRY, help="default: workflow/datasets.yaml"
+        "--registry",
+        type=foreign.path,
+        default=registry.REGISTRY,
+        help="default: workflow/datasets.yaml",
     )
     options = parser.parse_args(arguments)
-    local = Path(options.local).expanduser() if options.local else None
-    try:
-        entry = registry.entry(options.dataset, options.registry)
-        fetch(options.dataset, entry, options.out, local, lambda line: print(line, flush=True))
-    except (FetchError, registry.RegistryError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("error: stopped; the next run goes on from here", file=sys.stderr)
-        return 130
-    return 0
+    local = foreign.path(options.local) if options.local else None
+    entry = registry.entry(options.dataset, options.registry)
+    fetch(options.dataset, entry, options.out, local, lambda line: print(line, flush=True))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import dataclasses
 import datetime
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -28,7 +27,7 @@ from respike.data.emulator.camera import FINE, SENSOR, Parameters
 from respike.data.nmnist import event_table
 from respike.data.nmnist.event_frames import bin_events
 from respike.data.nmnist.statistics import intervals, pixel_counts
-from respike.runs import files, provenance
+from respike.runs import command, files, foreign, provenance
 from respike.runs.progress import Progress
 
 BIN_MS = 2.5
@@ -291,6 +290,7 @@ def fit_thresholds(p: Parameters, images, index, events) -> Parameters:
     return set_thresholds(p, images, index, pixel_counts(events), 8)
 
 
+@command.ends("fit_emulator")
 def main(arguments: list[str] | None = None) -> int:
     """Fit, write the file of parameters, return 0."""
     parser = argparse.ArgumentParser(
@@ -305,18 +305,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=400, help="of the rate model (default 400)")
     parser.add_argument("--rounds", type=int, default=4, help="of inference (default 4)")
     parser.add_argument(
-        "--thresholds-of", type=Path, metavar="FILE",
+        "--thresholds-of", type=foreign.path, metavar="FILE",
         help="take all from this file of parameters and fit only the thresholds anew (a minute)",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, default=camera.PARAMETERS)
+    parser.add_argument("--out", type=foreign.path, default=camera.PARAMETERS)
     options = parser.parse_args(arguments)
     torch.manual_seed(0)
-    try:
-        table = event_table.load(options.recordings)
-        data = mnist.load(options.mnist)
-    except (event_table.TableError, mnist.DataError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    table = event_table.load(options.recordings)
+    data = mnist.load(options.mnist)
     if table.kind == "emulated" or "train" not in table.splits:
         print(f"error: {options.recordings}: no real training recordings", file=sys.stderr)
         return 1

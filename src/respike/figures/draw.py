@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from respike.runs import files
+from respike.runs import command, files
 
 matplotlib.use("Agg")
 
@@ -154,6 +154,7 @@ def percent(ax, axis: str = "y") -> None:
     side.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0, decimals=None, symbol=" %"))
 
 
+@command.ends("figure")
 def main(figures: dict[str, Callable[[Runs], plt.Figure]]) -> int:
     """Draw one figure from the command line: --figure ID --runs metrics.json ... --out FILE."""
     parser = argparse.ArgumentParser(description="Draw one figure from finished results.")

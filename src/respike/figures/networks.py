@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from respike.figures.draw import ANN, GOOD, INK, OTHER, SNN, SNN_OTHER, percent, theme
-from respike.runs import files
+from respike.runs import command, files
 
 LOOKS = {  # learning rule -> colour and marker
     "back-propagation": (ANN, "s"),
@@ -100,6 +100,7 @@ def blank() -> plt.Figure:
     return figure
 
 
+@command.ends("figure")
 def main(argv: list[str] | None = None) -> int:
     """Draw one figure from networks.json."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -12,7 +12,6 @@ import hashlib
 import io
 import json
 import shlex
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from respike.report import judge, lacking, ledger, networks
-from respike.runs import files, provenance, records
+from respike.runs import command, files, foreign, provenance, records
 from respike.workflow import dag
 
 SAME = ("source", "experiment", "seed", "settings")  # what a result must share with the DAG
@@ -44,7 +43,7 @@ def read_runs(wanted: dict[str, dict], scale: str, folder: Path) -> dict[str, di
     runs, bad = {}, {}
     for path, expected in sorted(wanted.items()):
         try:
-            result = json.loads((folder / path).read_text(encoding="utf-8"))
+            result = foreign.read_json(folder / path)
             wrong = ["the file holds no JSON object"]
             if isinstance(result, dict):
                 wrong = _differences(result, expected, scale) + provenance.problems(result)
@@ -358,8 +357,8 @@ def collect(
 
 def answers(path: Path) -> dict[str, np.ndarray]:
     """Return `predictions` and `labels`, uint8 (n_test,), kept beside a result or record."""
-    with np.load(path.with_name("arrays.npz"), allow_pickle=False) as archive:
-        return {name: archive[name] for name in records.ALWAYS}
+    arrays = foreign.read_npz(path.with_name("arrays.npz"), records.ALWAYS)
+    return {name: arrays[name] for name in records.ALWAYS}
 
 
 def verdicts_of(sources: list[dict], runs: dict[str, dict], scale: str) -> dict:
@@ -387,6 +386,7 @@ def table(runs: dict[str, dict]) -> str:
     return stream.getvalue()
 
 
+@command.ends("judge")
 def main(argv: list[str] | None = None) -> int:
     """Judge every claim; return 1 after one clear message if something is refused."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -401,24 +401,20 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--records", type=Path, help="folder of run records to show beside")
     parser.add_argument("--kept", default="[]", help="configurations of the records, JSON list")
     args = parser.parse_args(argv)
-    try:
-        if args.config:
-            wanted = {"results": dag.wanted(json.loads(args.config))}
-        else:
-            wanted = json.loads(Path(args.wanted).read_text(encoding="utf-8"))
-        kept = records.load(args.records) if args.records else []
-        scales = json.loads(args.kept)
-        others = [
-            beside
-            for config in scales
-            for beside in kept_runs(dag.wanted(config), config["scale"], kept)
-        ]
-        verdicts, groups, runs = collect(wanted, args.ledgers, args.scale, Path.cwd(), others)
-        for config in (config for config in scales if config["scale"] == "paper"):
-            lacking.note(verdicts["sources"], config, kept)
-    except (RefusedError, ledger.LedgerError, records.RecordError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    if args.config:
+        wanted = {"results": dag.wanted(json.loads(args.config))}
+    else:
+        wanted = foreign.read_json(args.wanted)
+    kept = records.load(args.records) if args.records else []
+    scales = json.loads(args.kept)
+    others = [
+        beside
+        for config in scales
+        for beside in kept_runs(dag.wanted(config), config["scale"], kept)
+    ]
+    verdicts, groups, runs = collect(wanted, args.ledgers, args.scale, Path.cwd(), others)
+    for config in (config for config in scales if config["scale"] == "paper"):
+        lacking.note(verdicts["sources"], config, kept)
     files.write_json(args.out, verdicts)
     files.write_json(args.networks, groups)
     files.write_text(args.runs, runs)

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from respike.report import collect, judge, lacking, ledger, networks, render, wording
-from respike.runs import files, records
+from respike.runs import command, files, records
 from respike.workflow import config as configuration
 from respike.workflow import dag, jobs
 
@@ -136,6 +136,7 @@ def plot_networks(groups: list[dict], work: Path, figures: Path) -> None:
         subprocess.run(call, check=True)
 
 
+@command.ends("report from records")
 def main(argv: list[str] | None = None) -> int:
     """Write the report from records; return 1 after one clear message if something is refused."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -144,11 +145,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--work", required=True, type=Path, help="folder for unpacked records")
     parser.add_argument("--out", required=True, type=Path, help="folder of the report")
     args = parser.parse_args(argv)
-    try:
-        verdicts = build(args.scale, args.records, args.out, args.work)
-    except (records.RecordError, ledger.LedgerError, configuration.ConfigError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    verdicts = build(args.scale, args.records, args.out, args.work)
     counts = verdicts["counts"]
     print(", ".join(f"{counts[s]} {s}" for s in judge.STATUSES if counts[s]))
     print(args.out / "comparison.html")

@@ -23,7 +23,7 @@ from PIL import Image
 
 from respike.report import cost, networks, wording
 from respike.report.claim_plot import strip
-from respike.runs import files
+from respike.runs import command, files
 from respike.spiking.energy import ADD_PJ, MAC_PJ
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -408,6 +408,7 @@ def render_csv(data: dict) -> str:
     return stream.getvalue()
 
 
+@command.ends("report")
 def main(argv: list[str] | None = None) -> int:
     """Write the report and its tables into one folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -60,15 +60,6 @@ class Closure(NamedTuple):
     modules: frozenset[str]  # whose import runs
 
 
-def module_file(module: str, src: Path = SRC) -> Path | None:
-    """Return the file of a module of ours, None if there is none."""
-    base = src.joinpath(*module.split("."))
-    for file in (base.with_suffix(".py"), base / "__init__.py"):
-        if file.is_file():
-            return file
-    return None
-
-
 def is_plumbing(module: str) -> bool:
     """Return whether a module of ours changes no number."""
     parts = module.split(".")
@@ -127,7 +118,10 @@ class Graph:
 
     def file(self, module: str) -> Path | None:
         """Return the file of a module; whether it is there is watched from now on."""
-        base = self.src.joinpath(*module.split("."))
+        parts = module.split(".")
+        if not all(part.isidentifier() and len(part) < 100 for part in parts):
+            return None  # a result of unknown origin may name anything, also a path
+        base = self.src.joinpath(*parts)
         for file in (base.with_suffix(".py"), base / "__init__.py"):
             self._stats[file] = _stat(file)
             if self._stats[file]:

@@ -11,8 +11,9 @@ import json
 import math
 import os
 import secrets
+import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,59 @@ def write_bytes(path: Path | str, content: bytes, sync: bool = True) -> None:
             raise
     except OSError as error:
         raise write_error(path, error) from error
+
+
+def link_or_copy(source: Path | str, target: Path | str) -> None:
+    """Give a file a second name without taking space, or copy it where links cannot be made.
+
+    `target` takes the place of an earlier file whole; a second name must never be written into.
+    Many file systems refuse links, or do so between two of them, each with an error of its own: if
+    it was not for that, the copy fails too and its error counts.
+
+    Raises
+    ------
+    WriteError
+        The file could not be copied.
+    """
+    source, target = Path(source), Path(target)
+    temp = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(3)}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            try:
+                os.link(source, temp)
+            except OSError:
+                shutil.copyfile(source, temp)
+            os.replace(temp, target)
+        finally:
+            # Also after success: of two names of one file, `replace` leaves both.
+            temp.unlink(missing_ok=True)
+    except OSError as error:
+        raise write_error(target, error) from error
+
+
+def tree(folder: Path | str) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield (path below `folder` with /, stat) of each file, links followed, each folder once.
+
+    Raises OSError where a folder or file cannot be looked at.
+    """
+    seen, todo = set(), [(Path(folder), "")]
+    while todo:
+        place, below = todo.pop()
+        of_folder = place.stat()
+        if (of_folder.st_dev, of_folder.st_ino) in seen:  # a link back up
+            continue
+        seen.add((of_folder.st_dev, of_folder.st_ino))
+        with os.scandir(place) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                try:
+                    if entry.is_dir():
+                        todo.append((place / entry.name, f"{below}{entry.name}/"))
+                    elif entry.is_file():
+                        yield f"{below}{entry.name}", entry.stat()
+                except OSError as error:
+                    error.filename = str(place / entry.name)
+                    raise
 
 
 def write_error(path: Path | str, error: OSError) -> WriteError:

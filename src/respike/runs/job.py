@@ -19,6 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from respike.runs import command
+
 RULES = (  # how weights are learned, as the report names it
     "back-propagation",  # of an ANN
     "surrogate gradients through time",
@@ -197,29 +199,20 @@ def main(
     parser.add_argument("--arrays", required=True, type=Path, help="where arrays.npz goes")
     args = parser.parse_args()
     label = f"{args.source} {args.experiment} seed {args.seed}"
-    try:
-        _run_and_write(run, settings_class, uses_device, load, keeps_parts, args, label)
-    except (SettingsError, OSError, ValueError) as error:
-        print(f"{label}: error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    given = (run, settings_class, uses_device, load, keeps_parts, args, label)
+    return command.run(label, lambda: _run_and_write(*given))
 
 
 def _run_and_write(run, settings_class, uses_device, load, keeps_parts, args, label) -> None:
-    from respike.data import mnist
     from respike.runs import checkpoints, files, provenance
     from respike.runs.progress import Progress
 
     set_threads(args.threads)
     settings = read_settings(args.settings, settings_class)
     device = device_name(args.device) if uses_device else "cpu"
-    try:
-        data = (load or mnist.load)(*args.data)
-    except mnist.DataError as error:
-        raise SettingsError(str(error)) from None
-    made_from = provenance.record(
-        args.source, args.root
-    )  # before the run: an edit during it must show
+    data = _loaded(load, args.data)
+    # Before the run: an edit during it must show.
+    made_from = provenance.record(args.source, args.root)
     started = datetime.datetime.now(datetime.UTC)
     start, started_cpu_s = time.perf_counter(), time.process_time()
     extra = {"device": device} if uses_device else {}
@@ -256,6 +249,21 @@ def _run_and_write(run, settings_class, uses_device, load, keeps_parts, args, la
         f"of which start-up {started_cpu_s:.1f}",
         file=sys.stderr,
     )
+
+
+def _loaded(load: Callable | None, manifests: list[str]):
+    """Return the data of some manifests; whatever their readers raise is a fault of the files."""
+    from respike.data import mnist
+
+    try:
+        return (load or mnist.load)(*manifests)
+    except Exception as error:
+        if said := command.expected(error):
+            raise SettingsError(said) from error
+        raise SettingsError(
+            f"{', '.join(manifests)}: damaged, or no data of Respike ({type(error).__name__}: "
+            f"{error}). Remove it and run again: what is missing is made anew"
+        ) from error
 
 
 def _device_label(device: str) -> str:

@@ -6,7 +6,9 @@ files are read; nothing is imported.
 
 from __future__ import annotations
 
+import datetime
 import functools
+import itertools
 import json
 import platform
 import re
@@ -186,10 +188,7 @@ def problems(result: dict) -> list[str]:
     Compares shape, code and pins with what the tree gives now. Whether it is the result that was
     asked for (settings, seed) is a question to the configuration: `respike.workflow.dag.wanted`.
     """
-    if found := [
-        f"{'.'.join(map(str, error.absolute_path)) or 'content'}: {error.message[:200]}"
-        for error in _result_schema().iter_errors(result)
-    ]:
+    if found := misshapen(result):
         return found
     if result["seal"] != seal(result):
         found.append("the numbers were edited after the run: the seal does not fit them")
@@ -239,6 +238,20 @@ def digests(result: dict) -> tuple[str, str]:
 @functools.cache
 def _bridge() -> dict[str, dict]:
     return json.loads(BRIDGE.read_bytes())["modules"]
+
+
+def misshapen(result: object) -> list[str]:
+    """Return how the content of metrics.json departs from its schema, the first 20 problems."""
+    found = [
+        f"{'.'.join(map(str, error.absolute_path)) or 'content'}: {error.message[:200]}"
+        for error in itertools.islice(_result_schema().iter_errors(result), 20)
+    ]
+    if not found:
+        try:
+            datetime.datetime.fromisoformat(result["started"])
+        except ValueError as error:  # the schema knows digits, not months
+            found = [f"started: {error}"]
+    return found
 
 
 def seal(result: dict) -> str:

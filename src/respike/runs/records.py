@@ -13,14 +13,11 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from respike.runs import files, provenance
+from respike.runs import files, foreign, provenance
 from respike.workflow import dag
 
 FOLDER = dag.RECORDS
@@ -64,11 +61,11 @@ def add(metrics: Path, folder: Path = FOLDER) -> Path | None:
         The result is broken, not current or of a smoke run, or another record stands in its place.
     """
     try:
-        result = json.loads(metrics.read_text(encoding="utf-8"))
-        packed = metrics.with_name("arrays.npz").read_bytes()
+        result = foreign.read_json(metrics)
+        packed = foreign.read_bytes(metrics.with_name("arrays.npz"), foreign.NPZ_BYTES)
     except (OSError, ValueError) as error:
         raise RecordError(f"{metrics}: cannot be read: {error}") from None
-    wrong = provenance.problems(result) if isinstance(result, dict) else ["no JSON object"]
+    wrong = provenance.problems(result)
     if not wrong and hashlib.sha256(packed).hexdigest() != result["arrays_sha256"]:
         wrong = ["arrays.npz beside it was edited or belongs to another run"]
     if not wrong and result["scale"] == "smoke":
@@ -84,8 +81,11 @@ def add(metrics: Path, folder: Path = FOLDER) -> Path | None:
     if complete:
         files.write_bytes(arrays, packed)
     else:
-        with np.load(metrics.with_name("arrays.npz"), allow_pickle=False) as archive:
-            files.write_npz(arrays, {k: archive[k] for k in ALWAYS if k in archive.files})
+        try:
+            kept = foreign.read_npz(metrics.with_name("arrays.npz"), ALWAYS)
+        except foreign.ReadError as error:
+            raise RecordError(f"{metrics}: not recorded: {error}") from None
+        files.write_npz(arrays, kept)
     record = {
         "schema": 1,
         "result": result,
@@ -130,11 +130,13 @@ def load(folder: Path = FOLDER) -> list[Record]:
 def _read(where: Path) -> Record:
     file = where / "record.json"
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-        packed = (where / "arrays.npz").read_bytes()
+        record = foreign.read_json(file)
+        packed = foreign.read_bytes(where / "arrays.npz", foreign.NPZ_BYTES)
         note = where / "withdrawn.json"
-        withdrawn = json.loads(note.read_text(encoding="utf-8"))["reason"] if note.exists() else ""
+        withdrawn = str(foreign.read_json(note)["reason"]) if note.exists() else ""
         result = record["result"]
+        if misshapen := provenance.misshapen(result):
+            raise ValueError(misshapen[0])
         sealed = record["seal"] == provenance.seal(record)
         expected = place(result, where.parents[3])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -145,7 +147,7 @@ def _read(where: Path) -> Record:
         raise RecordError(f"{where / 'arrays.npz'}: edited, or it belongs to another record")
     if expected != where:
         raise RecordError(f"{file}: it is the record of another run, of {expected}")
-    return Record(where, result, record["complete"], withdrawn, provenance.problems(result))
+    return Record(where, result, bool(record["complete"]), withdrawn, provenance.problems(result))
 
 
 @dataclass

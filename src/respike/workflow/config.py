@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import itertools
 import math
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from respike.runs import sources, strict_yaml
+from respike.runs import foreign, sources, strict_yaml
 from respike.runs.sources import UnknownName
 from respike.runs.strict_yaml import Key, dotted
 from respike.workflow import dag, settings
 
 SCHEMA = Path(__file__).resolve().parents[3] / "workflow" / "schemas" / "config.schema.yaml"
+PROBLEMS = 100  # that are shown
 COMMAND_LINE = "command line (--config or --configfile)"
 
 
@@ -43,11 +46,7 @@ class Places:
 
     def of(self, key: Key) -> str:
         """Return the place of a key, or of the section that it belongs in, as file:line."""
-        given: Any = self.overrides
-        for part in key:
-            if isinstance(given, dict):
-                given = given.get(part)
-        if key and given is not None and given is not self.overrides:
+        if self._on_command_line(key):
             return COMMAND_LINE
         if len(key) > 1 and key[0] == "sources" and key not in self.lines:
             with contextlib.suppress(UnknownName):
@@ -55,6 +54,16 @@ class Places:
                 file = sources.file_of(str(key[1]), sources.CONFIG)
                 return _at(file, lines, key[2:])
         return _at(self.path, self.lines, key)
+
+    def _on_command_line(self, key: Key) -> bool:
+        given: Any = self.overrides
+        for part in key:
+            if not isinstance(given, dict):  # a list or a value that was given as a whole
+                break
+            if part not in given:
+                return False
+            given = given[part]
+        return bool(key)
 
     def order(self, key: Key) -> tuple[str, int]:
         """Return what problems are sorted by: file, then line."""
@@ -75,7 +84,8 @@ def load(
 
     Experiments whose data this machine lacks are left out, but not with `everything`.
     """
-    config = load_with_places(path, overrides)[0]
+    config, places = load_with_places(path, overrides)
+    _raise(_settle_paths(config, must_exist=not everything), places)
     return config if everything else dag.available(config)
 
 
@@ -83,13 +93,13 @@ def load_with_places(
     path: str | Path = "config.yaml", overrides: dict | None = None
 ) -> tuple[dict, Places]:
     """Return the checked configuration, of all experiments, and where each key was given."""
-    path, overrides = Path(path), overrides or {}
+    path, overrides = Path(path), _typed(overrides or {})
     try:
         given, lines = strict_yaml.load(path)
         given = _merged(given, overrides)
         places = Places(path, lines, overrides)
-        found = [*_schema_problems(given, strict_yaml.load(SCHEMA)[0]), *_unknown_sources(given)]
-        _raise(found, places)
+        found = _schema_problems(given, strict_yaml.load(SCHEMA)[0])
+        _raise([*itertools.islice(found, PROBLEMS), *_unknown_sources(given)], places)
         config = given | {"sources": dict(_sources(given["sources"]))}
     except strict_yaml.YamlError as error:
         raise ConfigError(str(error).splitlines()) from None
@@ -130,6 +140,44 @@ def _changed(entries: dict[str, dict], changes: dict[str, dict]) -> dict[str, di
     return found
 
 
+def _typed(given: Any) -> Any:
+    """Return what `--config` gave with each word read as YAML reads it.
+
+    Snakemake leaves the words inside `--config 'seeds={"smoke": [0]}'` as text.
+    """
+    if isinstance(given, dict):
+        return {key: _typed(value) for key, value in given.items()}
+    if isinstance(given, list):
+        return [_typed(value) for value in given]
+    return strict_yaml.scalar(given) if isinstance(given, str) and given else given
+
+
+def _settle_paths(config: dict, must_exist: bool) -> list[tuple[Key, str]]:
+    """Expand `~` in the paths of `data` and look up real recordings; return what is wrong.
+
+    `mnist_folder` need not be there: once the data are complete, nobody reads it.
+    """
+    data, problems = config["data"], []
+    if data.get("nmnist_real") == "auto":
+        sample = dag.SAMPLE if dag.SAMPLE.exists() else None
+        data["nmnist_real"], must_exist = sample and str(sample), False
+    for name in ("folder", "mnist_folder", "nmnist_real"):
+        if not data.get(name):
+            continue
+        try:
+            place = foreign.path(data[name])
+        except foreign.ReadError as error:
+            problems.append((("data", name), str(error)))
+            continue
+        data[name] = str(place)
+        if name == "nmnist_real" and must_exist and not os.path.exists(place):
+            text = (
+                f"no such file or folder: {place} (auto: the sample, if there is one; null: none)"
+            )
+            problems.append((("data", name), text))
+    return problems
+
+
 def read(overrides: dict, path: str | Path = "config.yaml") -> dict:
     """Return the configuration, for the Snakefile: `config = read(config)`.
 
@@ -149,7 +197,9 @@ def read(overrides: dict, path: str | Path = "config.yaml") -> dict:
 
 
 def _merged(base: dict, over: dict) -> dict:
-    result = dict(base)
+    result = {
+        key: _merged(value, {}) if isinstance(value, dict) else value for key, value in base.items()
+    }
     for key, value in over.items():
         both = isinstance(value, dict) and isinstance(result.get(key), dict)
         result[key] = _merged(result[key], value) if both else value
@@ -180,7 +230,8 @@ def origins(found: dag.Experiment, config: dict, places: Places) -> dict[str, st
 def check(config: dict, places: Places) -> None:
     """Raise ConfigError with every problem of the sources of `config`; the rest was checked."""
     schema, _ = strict_yaml.load(SCHEMA)
-    found = list(_entry_problems(config, schema))
+    # A file that is none at all has as many problems as lines.
+    found = list(itertools.islice(_entry_problems(config, schema), PROBLEMS))
     if not found:
         found = [*_settings_problems(config, schema), *_name_problems(config)]
     _raise(found, places)
@@ -368,10 +419,9 @@ def _number_hint(found: object, types: str | list[str]) -> str:
     if isinstance(found, str) and {"number", "integer"} & set(
         [types] if types == str(types) else types
     ):
-        try:
-            return f" (write {float(found)!r} without quotes)"
-        except ValueError:
-            pass
+        for kind in (int, float):
+            with contextlib.suppress(ValueError):
+                return f" (write {kind(found)!r} without quotes)"
     return ""
 
 

@@ -4,6 +4,7 @@ Each source yields (file name, raw content) for the names wanted, or raises Sour
 is written into the data folder here, and nothing is trusted: respike.data.fetch checks it all.
 """
 
+import os
 import shutil
 import subprocess
 import tarfile
@@ -13,11 +14,17 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
+from respike.runs import foreign
+
 CONNECT_S = 5  # a closed network must fail in seconds
 SILENCE_S = 20  # longest wait for the next bytes of a started answer
 NPM_S = 300  # longest run of `npm pack`
 REPORT_S = 2  # time between two lines of progress
 NO_NETWORK = {"ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENETUNREACH"}
+
+# Read by requests, OpenSSL and curl; the user's, so they are named and never changed.
+TLS_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+PROXY_VARIABLES = {"all_proxy", "https_proxy", "http_proxy"}
 
 Say = Callable[[str], None]
 Items = Iterator[tuple[str, bytes]]
@@ -54,21 +61,29 @@ def _from_folder(source: dict, wanted: dict, local: Path | None) -> Items:
     """Read the files, plain or .gz, from a folder of this machine."""
     if not local:
         raise SourceError(f"skipped: {source['setting']} in config.yaml names none")
-    if not local.is_dir():
-        raise SourceError("not a folder" if local.exists() else "no such folder")
-    found = {}
-    for filename in wanted:
-        choices = (local / filename, local / f"{filename}.gz")
-        found[filename] = next((path for path in choices if path.is_file()), None)
-    lacking = [filename for filename, path in found.items() if not path]
+    try:
+        found = {}
+        for filename in wanted:
+            choices = (local / filename, local / f"{filename}.gz")
+            found[filename] = next((path for path in choices if path.is_file()), None)
+        lacking = [filename for filename, path in found.items() if not path]
+    except OSError as error:
+        raise SourceError(f"cannot be read: {error.strerror}") from error
     if lacking:
         raise SourceError(f"lacks {', '.join(lacking)} (plain or .gz)")
     for filename, path in found.items():
         try:
-            content = path.read_bytes()
+            content = foreign.read_bytes(path, _most(wanted[filename]["bytes"]))
         except OSError as error:
             raise SourceError(f"{path.name} cannot be read: {error.strerror}") from error
+        except foreign.ReadError as error:
+            raise SourceError(f"wrong content: {error}") from error
         yield filename, content
+
+
+def _most(length: int) -> int:
+    """Return the most bytes that a file of `length` can have; gzip may add a little."""
+    return length + length // 100 + 1024
 
 
 def _from_url(source: dict, wanted: dict, say: Say) -> Items:
@@ -91,7 +106,11 @@ def _download(url: str, limit: int, say: Say) -> bytes:
         raise SourceError(
             f"{sink.name}: the server answers {answer.status_code} {answer.reason}"
         ) from error
-    except requests.RequestException as error:
+    except SourceError:
+        raise
+    except Exception as error:
+        # Whatever requests, urllib3, ssl or a proxy's library raise: nothing here is on the disk,
+        # so all of it is this source's. A bad REQUESTS_CA_BUNDLE, for one, is a plain OSError.
         if sink.total is not None:
             raise SourceError(
                 f"{sink.name}: connection lost after {size(len(sink.content))}"
@@ -101,18 +120,39 @@ def _download(url: str, limit: int, say: Say) -> bytes:
 
 
 def connection_problem(error: Exception) -> str:
-    """Say in a few words why `requests` got no answer."""
+    """Say in a few words why a server gave no answer, and which variables had a part in it."""
     import requests
 
+    text = str(error)
+    if isinstance(error, requests.exceptions.SSLError) or "TLS CA" in text:
+        tls = [name for name in TLS_VARIABLES if os.environ.get(name)]
+        if isinstance(error, requests.exceptions.SSLError):
+            reason = "the server's certificate was not accepted"
+            return f"{reason} (certificates as {_names(tls)})" if tls else reason
+        return f"the certificates that {_names(tls)} are not there: {text.rpartition(': ')[2]}"
+    reason = _reason(error, text)
+    # Only the names: a proxy's address may hold a password.
+    proxies = [name for name in os.environ if name.lower() in PROXY_VARIABLES]
+    proxies = [name for name in proxies if os.environ[name]]
+    return f"{reason} (by the proxy that {_names(proxies)})" if proxies else reason
+
+
+def _names(variables: list[str]) -> str:
+    return f"{' and '.join(variables)} {'name' if len(variables) > 1 else 'names'}"
+
+
+def _reason(error: Exception, text: str) -> str:
+    import requests
+
+    if "SOCKS" in text:
+        return "a SOCKS proxy needs another package: pip install PySocks"
     if isinstance(error, requests.ConnectTimeout):
         return f"no answer in {CONNECT_S} s"
     if isinstance(error, requests.ReadTimeout):
         return f"no answer in {SILENCE_S} s"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "the server's certificate was not accepted"
-    if "resolve" in str(error):
+    if "resolve" in text:
         return "host name not found"
-    if "refused" in str(error):
+    if "refused" in text:
         return "refused"
     return type(error).__name__
 
@@ -134,8 +174,7 @@ class _Sink:
 
     def write(self, chunk: bytes) -> None:
         self.content += chunk
-        # gzip may add a little to data that cannot be packed.
-        if len(self.content) > self.limit + self.limit // 100 + 1024:
+        if len(self.content) > _most(self.limit):
             raise SourceError(f"{self.name}: wrong content: larger than {size(self.limit)}")
         if time.monotonic() >= self.next_report:
             self.next_report += REPORT_S

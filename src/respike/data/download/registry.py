@@ -7,7 +7,7 @@ import hashlib
 import json
 from pathlib import Path
 
-import yaml
+from respike.workflow import strict_yaml
 
 ROOT = Path(__file__).resolve().parents[4]
 REGISTRY = ROOT / "workflow" / "datasets.yaml"
@@ -23,12 +23,10 @@ def load(path: Path | str = REGISTRY) -> dict[str, dict]:
     import jsonschema
 
     try:
-        registry = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise RegistryError(f"{error.filename}: no such file; run from a full checkout") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RegistryError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+        registry, _ = strict_yaml.load(Path(path))
+        schema, _ = strict_yaml.load(SCHEMA)
+    except strict_yaml.YamlError as error:
+        raise RegistryError(f"{error}; run from a full checkout") from None
     validator = jsonschema.Draft202012Validator(schema)
     problem = jsonschema.exceptions.best_match(validator.iter_errors(registry))
     if problem:

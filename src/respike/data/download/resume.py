@@ -1,8 +1,10 @@
 """Download of a large file: straight to the disk, resumed after an interruption, MD5 verified."""
 
+import contextlib
 import hashlib
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from respike.data.download import mirrors
@@ -54,6 +56,8 @@ def download(url: str, path: Path, md5: str, say: Say, agent: str = "respike") -
                 f"expected {md5[:12]}..."
             )
         part.replace(path)
+    except files.WriteError:
+        raise
     except OSError as error:
         raise files.write_error(error.filename or part, error) from error
     say(f"  {path.name}: {size(path.stat().st_size)}, MD5 verified")
@@ -95,8 +99,11 @@ def _receive(url: str, part: Path, say: Say, agent: str) -> None:
                 say(f"  {name}: the server cannot go on after {size(have)}, starting again")
                 have = 0
             _write(answer, part, have, name, say)
-    except requests.RequestException as error:
-        # Some of these are OSError too: they must not pass for a failure of the disk.
+    except (SourceError, files.WriteError):
+        raise
+    except Exception as error:
+        # What is left is of the network, TLS or a proxy, some of it plain OSError: the disk's have
+        # become WriteError in `_write`.
         if answered:
             now = part.stat().st_size if part.exists() else 0
             raise SourceError(
@@ -109,14 +116,28 @@ def _write(answer, part: Path, have: int, name: str, say: Say) -> None:
     length = answer.headers.get("Content-Length", "")
     whole = f" of {size(have + int(length))}" if length.isdigit() else ""
     next_report = time.monotonic() + mirrors.REPORT_S
-    with part.open("ab" if have else "wb") as stream:
+    with _to_disk(part):
+        stream = part.open("ab" if have else "wb")
+    try:
         for chunk in answer.iter_content(CHUNK):
             if have == 0 and mirrors.is_page(chunk):
-                stream.close()
                 part.unlink()
                 raise Unreachable(f"{name}: an HTML page instead of data (a login or error page?)")
-            stream.write(chunk)
+            with _to_disk(part):
+                stream.write(chunk)
             have += len(chunk)
             if time.monotonic() >= next_report:
                 next_report += mirrors.REPORT_S
                 say(f"  {name}: {size(have)}{whole}")
+    finally:
+        with _to_disk(part):
+            stream.close()
+
+
+@contextlib.contextmanager
+def _to_disk(path: Path) -> Iterator[None]:
+    """Turn an OSError of the disk into one that cannot pass for the network's."""
+    try:
+        yield
+    except OSError as error:
+        raise files.write_error(path, error) from error

@@ -6,8 +6,6 @@ image n - 1 of that half of MNIST. Archives are read in place and never extracte
 
 import re
 import time
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -18,8 +16,17 @@ from respike.data.download import mirrors
 from respike.data.download.mirrors import Say, SourceError
 from respike.data.nmnist import binary_format
 from respike.data.nmnist.event_table import TableWriter
+from respike.runs import files, foreign
 
 HALVES = {"Train": "train", "Test": "test"}  # folder of the layout -> split of a table
+PACKED = (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar", ".bz2", ".xz")
+OTHERS = {  # first bytes -> what a file is, in place of a zip archive
+    b"\x1f\x8b": "a gzip file (.gz, .tgz)",
+    b"BZh": "a bzip2 file",
+    b"\xfd7zXZ\0": "an xz file",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!": "a rar archive",
+}
 LARGEST = 5 * 2**20  # bytes of a .bin: two events per us for as long as times can tell
 
 
@@ -48,20 +55,23 @@ class Archive:
             return
         try:
             with path.open("rb") as stream:
-                if mirrors.is_page(stream.read(256)):
-                    raise SourceError(f"{path}: an HTML page instead of an archive")
-            self.zip = zipfile.ZipFile(path)
+                head = stream.read(512)
+            if mirrors.is_page(head):
+                raise SourceError(f"{path}: an HTML page instead of an archive")
+            self.zip = foreign.open_zip(path)
         except FileNotFoundError:
             raise SourceError(f"{path}: no such file or folder") from None
-        except zipfile.BadZipFile as error:
-            raise SourceError(f"{path}: no zip archive, or a truncated one ({error})") from error
+        except foreign.ReadError as error:
+            other = next((kind for start, kind in OTHERS.items() if head.startswith(start)), "")
+            said = f"{path}: {other}, not a zip archive: unpack it and name the folder"
+            raise SourceError(said if other else str(error)) from error
         except OSError as error:
             raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
 
     def close(self) -> None:
         """Close the zip file."""
         if self.zip:
-            self.zip.close()
+            foreign.close_zip(self.zip)
 
     def __enter__(self) -> "Archive":
         return self
@@ -76,8 +86,12 @@ class Archive:
     def names(self) -> list[str]:
         """Return the names of all files, parts separated by /."""
         if not self.zip:
-            found = (path for half in HALVES for path in (self.path / half).rglob("*"))
-            return [path.relative_to(self.path).as_posix() for path in found if path.is_file()]
+            halves = [half for half in HALVES if (self.path / half).is_dir()]
+            try:
+                return [f"{h}/{name}" for h in halves for name, _ in files.tree(self.path / h)]
+            except OSError as error:
+                where = error.filename or self.path
+                raise SourceError(f"{where}: cannot be read: {error.strerror}") from error
         names = []
         for info in self.zip.infolist():
             # Nothing is extracted here; an archive with such names is refused all the same,
@@ -96,13 +110,11 @@ class Archive:
         """Return the content of a file; a zip member is checked by its CRC."""
         try:
             if not self.zip:
-                return (self.path / name).read_bytes()
-            if self.zip.getinfo(name).file_size > LARGEST:
-                raise SourceError(f"{self.place(name)}: too large for a recording")
-            return self.zip.read(name)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-            raise SourceError(f"{self.place(name)}: damaged in the archive: {error}") from error
-        except (OSError, RuntimeError) as error:  # RuntimeError: a password is needed
+                return foreign.read_bytes(self.path / name, LARGEST)
+            return foreign.read_member(self.zip, self.zip.getinfo(name), LARGEST)
+        except foreign.ReadError as error:
+            raise SourceError(f"{self.place(name)}: {error}") from error
+        except OSError as error:
             raise SourceError(f"{self.place(name)}: cannot be read: {error}") from error
 
     def halves(self) -> dict[str, list[Member]]:
@@ -111,14 +123,22 @@ class Archive:
         Only .bin files count; read-me files and what a file manager leaves behind are passed over.
         """
         found: dict[str, dict[int, Member]] = {}
-        for name in self.names():
-            parts = PurePosixPath(name).parts
+        names = self.names()
+        for name in names:
+            # Some programs of Windows write backslashes, which the format forbids.
+            parts = PurePosixPath(name.replace("\\", "/") if self.zip else name).parts
             if not name.endswith(".bin") or "__MACOSX" in parts or parts[-1].startswith("._"):
                 continue
             member, half = self._member(name, parts)
             other = found.setdefault(half, {}).setdefault(member.index, member)
             if other is not member:
                 raise SourceError(f"{member.place}: there is also {other.name}")
+        inner = [name for name in names if name.lower().endswith(PACKED)]
+        if not found and inner:
+            raise SourceError(
+                f"{self.path}: holds other archives ({', '.join(sorted(inner)[:3])}): "
+                "unpack it and name the folder with them"
+            )
         return {
             split: self._in_order(half, found[half])
             for half, split in HALVES.items()

@@ -6,7 +6,6 @@ that are here already are read from a folder or an archive with --local.
 
 import argparse
 import io
-import sys
 import time
 import zipfile
 from contextlib import ExitStack
@@ -17,7 +16,7 @@ from respike.data.download.mirrors import Say, SourceError
 from respike.data.nmnist import binary_format, event_table
 from respike.data.nmnist.archive import HALVES, Archive, Member, add_to
 from respike.data.nmnist.event_table import EventTable, TableError, TableWriter
-from respike.runs import files
+from respike.runs import command, files, foreign
 
 OFFICIAL = {"train": 60_000, "test": 10_000}  # Orchard et al. 2015: one for each MNIST image
 
@@ -176,14 +175,15 @@ def _place_read_me(path: Path, text: str) -> None:
     files.write_bytes(path, buffer.getvalue())
 
 
-def main(arguments: list[str] | None = None) -> int:
+@command.ends("nmnist")
+def main(arguments: list[str] | None = None) -> None:
     """Write a table; return 0, or 1 after one line that says what is wrong."""
     parser = argparse.ArgumentParser(
         prog="python -m respike.data.nmnist",
         description="Write N-MNIST recordings as one event table, every recording checked.",
         epilog="example: python -m respike.data.nmnist --official --out data/nmnist",
     )
-    parser.add_argument("--out", required=True, type=Path, help="folder for the table")
+    parser.add_argument("--out", required=True, type=foreign.path, help="folder for the table")
     parser.add_argument(
         "--local", metavar="PATH",
         help="folder or .zip in the layout Train/<digit>/<number>.bin, or a folder with train.zip "
@@ -194,7 +194,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="the official archives, 1.1 GB; an interrupted download goes on at the next run",
     )  # fmt: skip
     parser.add_argument(
-        "--archives", type=Path, metavar="FOLDER",
+        "--archives", type=foreign.path, metavar="FOLDER",
         help="where the official archives are or go to; default: OUT/archives",
     )  # fmt: skip
     parser.add_argument(
@@ -208,21 +208,13 @@ def main(arguments: list[str] | None = None) -> int:
     def say(line: str) -> None:
         print(line, flush=True)
 
+    if options.local:
+        from_local(options.out, foreign.path(options.local), say)
+        return
     try:
-        if options.official:
-            from_official(options.out, options.archives or options.out / "archives", say)
-        else:
-            from_local(options.out, Path(options.local).expanduser(), say)
+        from_official(options.out, options.archives or options.out / "archives", say)
     except resume.Unreachable as error:
         if not options.if_reachable:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
+            raise
         event_table.write_unreachable(options.out, str(error))
         say(f"nmnist: the official recordings cannot be had: {error}")
-    except (SourceError, binary_format.RecordingError, TableError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("error: stopped; a download goes on from here at the next run", file=sys.stderr)
-        return 130
-    return 0

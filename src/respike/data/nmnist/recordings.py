@@ -7,7 +7,6 @@ of the table says which, and every result carries it on.
 import argparse
 import hashlib
 import json
-import os
 import signal
 import sys
 from pathlib import Path
@@ -18,8 +17,8 @@ from respike.data import mnist
 from respike.data.emulator import camera
 from respike.data.nmnist import event_table
 from respike.data.nmnist.event_table import TableWriter
-from respike.runs import files
-from respike.runs.job import SettingsError, device_name, set_threads
+from respike.runs import command, files, foreign
+from respike.runs.job import device_name, set_threads
 from respike.runs.progress import Progress
 
 TEST_SHARE = 5  # a fifth of given recordings is held out if they have no test half
@@ -54,15 +53,14 @@ def emulated(out: Path, data: mnist.Mnist, sizes: dict[str, int], seed: int, dev
 def given(out: Path, real: event_table.EventTable, folder: Path) -> None:
     """Write a table of real recordings; without a test half, the last fifth becomes one."""
     if set(real.splits) == {"train", "test"}:
-        # The arrays are shared, not copied: 1.1 GB.
+        # The arrays are shared where the disk can do that: 1.1 GB.
         out.mkdir(parents=True, exist_ok=True)
         (out / "manifest.json").unlink(missing_ok=True)
         for split in real.splits:
             for part in event_table.PARTS:
                 name = f"{split}_{part}.npy"
-                (out / name).unlink(missing_ok=True)
-                os.link(folder / name, out / name)
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+                files.link_or_copy(folder / name, out / name)
+        manifest = foreign.read_json(folder / "manifest.json")
         files.write_json(out / "manifest.json", manifest)
         return
     (half,) = real.splits.values()
@@ -74,12 +72,13 @@ def given(out: Path, real: event_table.EventTable, folder: Path) -> None:
             table.add(split, events, np.diff(offsets), half.labels[chosen], half.index[chosen])
 
 
-def main(arguments: list[str] | None = None) -> int:
+@command.ends("nmnist")
+def main(arguments: list[str] | None = None) -> None:
     """Write the table; return 0, or 1 after one line that says what is wrong."""
     parser = argparse.ArgumentParser(
         prog="python -m respike.data.nmnist.recordings", description=__doc__.split("\n\n")[1]
     )
-    parser.add_argument("--out", required=True, type=Path, help="folder for the table")
+    parser.add_argument("--out", required=True, type=foreign.path, help="folder for the table")
     parser.add_argument("--mnist", required=True, help="manifest.json of MNIST")
     parser.add_argument("--given", default="", help="table of real recordings; empty: none")
     parser.add_argument(
@@ -90,24 +89,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     options = parser.parse_args(arguments)
-    try:
-        real = None
-        if options.given and not event_table.is_unreachable(options.given):
-            real = event_table.load(options.given)
-        if real:
-            given(options.out, real, Path(options.given).parent)
-            print(f"recordings in use: {real.description}")
-        else:
-            device = device_name(options.device)
-            data = mnist.load(options.mnist)
-            set_threads(options.threads)
-            sizes = dict(zip(("train", "test"), options.numbers, strict=True))
-            emulated(options.out, data, sizes, options.seed, device)
-            print(f"recordings in use: emulated on {device}")
-    except (SettingsError, OSError, ValueError, mnist.DataError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    real = None
+    if options.given and not event_table.is_unreachable(options.given):
+        real = event_table.load(options.given)
+    if real:
+        given(options.out, real, Path(options.given).parent)
+        print(f"recordings in use: {real.description}")
+    else:
+        device = device_name(options.device)
+        data = mnist.load(options.mnist)
+        set_threads(options.threads)
+        sizes = dict(zip(("train", "test"), options.numbers, strict=True))
+        emulated(options.out, data, sizes, options.seed, device)
+        print(f"recordings in use: emulated on {device}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import json
 import re
 from pathlib import Path
 
-from respike.runs import files
+from respike.runs import command, files
 from respike.sources.nmnist_grid.cells import Cell
 from respike.sources.nmnist_grid.effects import Row, rows
 
@@ -35,6 +35,7 @@ def lines(results: dict[str, dict]) -> list[dict]:
     return found
 
 
+@command.ends("nmnist_grid cells")
 def main(argv: list[str] | None = None) -> int:
     """Write the table of the results that are named."""
     parser = argparse.ArgumentParser(description=__doc__)

@@ -5,12 +5,12 @@ answer the test images. Constants are those of stdp-tables-paper.md, from config
 """
 
 import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from respike.data.mnist import Mnist
+from respike.runs import foreign
 from respike.sources.stdp_tables import readout
 from respike.sources.stdp_tables import train as stdp_train
 from respike.sources.stdp_tables.encode import check_encoding
@@ -35,19 +35,16 @@ def read_weights(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
     if not path.is_file():
         raise StdpError(f"{path}: no such file; give an .npz with w ({N_PIXELS}, n)")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if "w" not in archive.files:
-                held = ", ".join(archive.files) or "nothing"
-                raise StdpError(f"{path}: no array `w` in it (found {held}); save it as w=...")
-            return archive["w"], archive["theta"] if "theta" in archive.files else None
-    except StdpError:
-        raise
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile):
-        # numpy's own message advises to unpickle, which runs whatever the file holds
+        arrays = foreign.read_npz(path)
+    except (OSError, foreign.ReadError) as error:
         raise StdpError(
-            f"{path}: not a whole .npz of number arrays (nothing is ever unpickled); write it "
-            "again with numpy.savez(file, w=..., theta=...)"
+            f"{path}: not a whole .npz of number arrays (nothing is ever unpickled): {error}; "
+            "write it again with numpy.savez(file, w=..., theta=...)"
         ) from None
+    if "w" not in arrays:
+        held = ", ".join(arrays) or "nothing"
+        raise StdpError(f"{path}: no array `w` in it (found {held}); save it as w=...")
+    return arrays["w"], arrays.get("theta")
 
 
 def read_state(path: str | Path, c: Constants) -> tuple[Constants, State]:
