@@ -7,7 +7,9 @@ SHELL := /bin/bash
 CORES ?= all
 SCALE ?=
 ARGS ?=
-# Rules call `python -m respike...`: the environment's Python must be the first one found.
+# What would keep the environment's Python, or bash itself, from starting. All else of the user's
+# settings is dealt with in respike.runs.surroundings.
+unexport PYTHONHOME PYTHONPATH PYTHONSTARTUP BASH_ENV ENV
 RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 help:  ## this list

@@ -1,9 +1,11 @@
 from snakemake.utils import min_version
 
+from respike.runs import surroundings
 from respike.workflow.config import read
 
 min_version("9.27.1")
 
+surroundings.enter_workflow(str(workflow.current_basedir))
 config = read(config)
 
 

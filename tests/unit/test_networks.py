@@ -34,6 +34,7 @@ class Runs:
         path = f"{experiment}/{seed}"
         self.results[path] = {
             "source": "toy", "experiment": experiment, "seed": seed, "device": "cpu",
+            "versions": {}, "commit": "c" * 40,
             "protocol": "as_documented", "data_kind": data_kind, "network": NETWORK | network,
         }  # fmt: skip
         self.arrays[path] = kept or answers(right)

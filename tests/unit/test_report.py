@@ -14,6 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from respike.commands import answers
 from respike.report import collect, ledger, render
 from respike.runs import provenance, records
 
@@ -242,6 +243,39 @@ def test_what_is_not_current_is_refused(tree, capsys, changes, said):
     assert f"snakemake --cores 2 {shlex.quote(path)} --force" in text
     assert "seed=3" not in text
     assert not (tree / "verdicts.json").exists()
+
+
+def test_what_a_reader_should_know_of_a_run_stands_wherever_it_is_shown(tree):
+    """One run with another torch than the lock's, one without a commit; both are judged."""
+    locked = provenance.locked_versions()["torch"]
+    edit(tree, 1, versions={"python": "3.11.2", "torch": "2.11.0"})
+    edit(tree, 2, commit=None, dirty=None, surroundings={"MKL_CBWR": "AVX2"})
+    data = verdicts(tree)
+    said = {
+        f"made with torch 2.11.0, the lock says {locked} (1 of 5 runs)",
+        "made without git: its commit is not known (1 of 5 runs)",
+        "made with MKL_CBWR=AVX2 (1 of 5 runs)",
+    }
+    source = data["sources"][0]
+    good, later = source["claims"][0], source["claims"][-1]
+    assert good["verdict"]["status"] == "reproduced" and later["remarks"] == []
+    for place in (good, source, data["provenance"]):
+        assert set(place["remarks"]) == said
+    html, markdown, table = rendered(tree, data)
+    for text in said:
+        assert html.count(f'<span class="data">{text}</span>') == 4  # claims that were measured
+        assert markdown.count(text.replace("_", "\\_")) == 6  # these, the source, the provenance
+        assert table.count(text) == 4
+        assert f"  remark     {text}" in answers.verdict(source, good)
+    lines = list(answers.why(source, good, tree))
+    at = next(k for k, line in enumerate(lines) if "seed=1/metrics.json: current" in line)
+    assert lines[at + 2] == f"             remark: made with torch 2.11.0, the lock says {locked}"
+    rows = list(csv.DictReader((tree / "runs.csv").open()))
+    assert {r["seed"]: r["remarks"] for r in rows} == {
+        "0": "", "1": f"made with torch 2.11.0, the lock says {locked}",
+        "2": "made with MKL_CBWR=AVX2; made without git: its commit is not known",
+        "3": "", "4": "",
+    }  # fmt: skip
 
 
 def test_every_bad_file_is_named_at_once(tree, capsys):

@@ -6,8 +6,8 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from respike.data.download.registry import content_digest
-from respike.runs.provenance import code_digest, pins_digest
 from respike.runs import sources
+from respike.runs.provenance import code_digest, notes, pins_digest
 from respike.workflow import dag, jobs, orphans, run_lock
 from respike.workflow.config import load as load_config
 from respike.workflow.dag import grow
@@ -18,7 +18,8 @@ os.environ.setdefault("GLIBC_TUNABLES", dag.MALLOC)
 # lives. A clock that was set back would make Snakemake remove every new output.
 if workflow.is_main_process and not workflow.dryrun:
     inputs = [config["data"]["folder"], "results", "reports", "workflow", "config.yaml"]
-    for said in (run_lock.hold(), run_lock.mend_times([*inputs, "references.bib"])):
+    times = [*inputs, "references.bib"]
+    for said in (run_lock.hold(), run_lock.mend_times(times), *notes()):
         print(said, end="\n" if said else "", file=sys.stderr)
     # `respike status` reads it in the log.
     logger.info(f"Scale: {config['scale']} (process {os.getpid()})")

@@ -55,6 +55,7 @@ def verdict(source: dict, claim: dict) -> Iterator[str]:
         accept = claim["accept"]
         yield f"  accepted   {measured['accepted']['text']} ({accept['kind']}: {accept['why']})"
         yield f"  data       {', '.join(claim['data'])}"
+        yield from (f"  remark     {text}" for text in claim["remarks"])
         for key, theirs in claim.get("budget", {}).items():
             ours = measured["ours"].get(key)
             said = "no limit" if ours is None else wording.bare(ours, "1")
@@ -62,7 +63,8 @@ def verdict(source: dict, claim: dict) -> Iterator[str]:
     for row in claim.get("beside", []):
         text = wording.interval(row["mean"], row["half"], unit)
         where = f"{row['label']}, scale {row['scale']}"
-        yield f"  beside     {where}: {text} (n = {row['n']}), {row['status']}"
+        said = "".join(f"; {remark}" for remark in row["remarks"])
+        yield f"  beside     {where}: {text} (n = {row['n']}), {row['status']}{said}"
     for kind in ("deviations", "unstated"):
         for item in source[kind]:
             if item["id"] in claim.get(kind, []):
@@ -87,6 +89,7 @@ def why(source: dict, claim: dict, folder: Path = Path()) -> Iterator[str]:
                 f"             {result['started']}, {wording.duration(result['wall_s'])},"
                 f" {result['machine']}, commit {commit}{dirty}"
             )
+            yield from (f"             remark: {text}" for text in provenance.remarks(result))
             modules.setdefault(provenance.origin(result)[1], []).append(result)
     for module, runs in modules.items():
         digests = ", ".join(sorted({run["code"] for run in runs}))

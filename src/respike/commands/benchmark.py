@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from respike.runs import command, files, foreign, provenance
+from respike.runs import command, files, provenance, surroundings
+from respike.runs.surroundings import given
 
 FOLDER = provenance.SRC / "respike" / "sources"
 COLUMNS = (
@@ -133,9 +134,7 @@ def main(argv: list[str] | None = None) -> int:
         "(below 1: faster than they are). Nothing else should run at the same time.",
     )
     parser.add_argument(
-        "--out",
-        type=foreign.path,
-        help="default: reports/benchmarks.csv, with --quick nothing is written",
+        "--out", type=given, help="default: reports/benchmarks.csv, with --quick nothing is written"
     )
     parser.add_argument("--rounds", type=int, default=15, help="default: 15")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -151,6 +150,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if options.rounds < 1 or not 1 <= options.threads <= cores:
         parser.error(f"--rounds must be at least 1 and --threads 1 to {cores}")
+    surroundings.enter()
     # Numba and torch bring an OpenMP runtime each. By default the idle threads of one spin for
     # milliseconds on the cores that the other needs, and on a busy machine a step takes many times
     # as long, the peer's most of all. It must be set before either is loaded.
@@ -180,7 +180,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _made_from() -> dict[str, str]:
-    made = provenance.surroundings()
+    made = provenance.where_made()
     names = ("numpy", "numba", "torch", "snntorch", "tonic", "bindsnet")
     commit = f"{made['commit']}{' with changes' if made['dirty'] else ''}"
     return {

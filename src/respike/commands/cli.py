@@ -9,11 +9,12 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from respike.runs import command, foreign
+from respike.runs import command, foreign, surroundings
+from respike.runs.surroundings import given
 
 if TYPE_CHECKING:
     from respike.report import ledger
@@ -34,13 +35,22 @@ def main(argv: list[str] | None = None) -> int:
     if argv[:1] in (["bench"], ["scaling"]):  # their options are their own; argparse cannot pass
         from respike.commands import benchmark, scaling
 
-        return {"bench": benchmark, "scaling": scaling}[argv[0]].main(argv[1:])
+        try:
+            return {"bench": benchmark, "scaling": scaling}[argv[0]].main(argv[1:])
+        except surroundings.SurroundingsError as error:
+            print(f"respike {argv[0]}: {error}", file=sys.stderr)
+            return 2
     parser = _parser()
     options = parser.parse_args(argv)
     if options.command is None:
         parser.print_help()
         return 0
-    return command.run(f"respike {options.command}", lambda: options.run(options), failed=2)
+
+    def run() -> int | None:
+        surroundings.enter()
+        return options.run(options)
+
+    return command.run(f"respike {options.command}", run, failed=2)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,9 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         scaled.append(one)
     one = add("reproduce", _reproduce, "run a claim again from nothing and compare")
     one.add_argument("claim", help="as poisson_mlp.accuracy; the part after the dot may do")
-    one.add_argument(
-        "--into", type=foreign.path, help="scratch folder; default: build/reproduce/CLAIM"
-    )
+    one.add_argument("--into", type=given, help="scratch folder; default: build/reproduce/CLAIM")
     one.add_argument("--cores", type=int, default=2, help="default: 2")
     scaled.append(one)
     one = add("report", _report, "say where the report is and count its verdicts")
@@ -100,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--seed", type=int, help="only this seed")
     one.add_argument(
         "--withdraw",
-        type=foreign.path,
+        type=given,
         metavar="FOLDER",
         help="instead: mark one record as not to be used",
     )
@@ -126,16 +134,10 @@ def _parser() -> argparse.ArgumentParser:
         "emulate-nmnist", _emulate, "write emulated N-MNIST recordings in the official layout"
     )
     one.add_argument(
-        "--images",
-        required=True,
-        type=foreign.path,
-        help="IDX file, as train-images-idx3-ubyte[.gz]",
+        "--images", required=True, type=given, help="IDX file, as train-images-idx3-ubyte[.gz]"
     )
     one.add_argument(
-        "--labels",
-        required=True,
-        type=foreign.path,
-        help="IDX file, as train-labels-idx1-ubyte[.gz]",
+        "--labels", required=True, type=given, help="IDX file, as train-labels-idx1-ubyte[.gz]"
     )
     one.add_argument(
         "--indices", default=":", metavar="FIRST:END", help="which images, from 0; default: all"
@@ -155,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--out",
         required=True,
-        type=foreign.path,
+        type=given,
         metavar="DIR",
         help="files go to DIR/NMNIST/Train/<digit>/<index + 1, five digits>.bin",
     )
@@ -163,7 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--weights",
         required=True,
-        type=foreign.path,
+        type=given,
         metavar="FILE.npz",
         help="w (784, n) and, for diehl_cook, theta (n,)",
     )
@@ -181,9 +183,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="another constant of the network, as tc_decay_ms=10; may be repeated",
     )
-    one.add_argument(
-        "--data", type=foreign.path, default=Path("data/mnist"), help="default data/mnist"
-    )
+    one.add_argument("--data", type=given, default=Path("data/mnist"), help="default data/mnist")
     one.set_defaults(scale=None)
     one = add("stdp-table", _stdp_table, "make the STDP tables in one go, and time them")
     one.add_argument("--seeds", type=int, default=1, help="networks per cell; default 1")
@@ -205,10 +205,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     for name in ("n-train", "n-test", "assign-images"):
         one.add_argument(f"--{name}", type=int, help="default: the document's")
-    one.add_argument("--out", type=foreign.path, metavar="FILE.json", help="default: print")
-    one.add_argument(
-        "--data", type=foreign.path, default=Path("data/mnist"), help="default data/mnist"
-    )
+    one.add_argument("--out", type=given, metavar="FILE.json", help="default: print")
+    one.add_argument("--data", type=given, default=Path("data/mnist"), help="default data/mnist")
     one.set_defaults(scale="paper")
     add("bench", None, "time our code beside its peers: reports/benchmarks.csv")
     add("scaling", None, "measure cost against size: reports/scaling.csv")
@@ -270,11 +268,12 @@ def _check(options: argparse.Namespace) -> int:
         f"{len(made - wanted.keys())} left over from another configuration"
     )
     try:
-        collect.read_runs(present, config["scale"], Path.cwd())
+        runs = collect.read_runs(present, config["scale"], Path.cwd())
     except collect.RefusedError as error:
         print(error)
         return 1
     print("every result that is present is current")
+    _say_remarks(runs.values())
     from respike.runs import records
 
     try:
@@ -285,7 +284,15 @@ def _check(options: argparse.Namespace) -> int:
     stale = sum(bool(record.why_stale) for record in kept)
     withdrawn = sum(bool(record.withdrawn) for record in kept)
     print(f"{len(kept)} run records, none edited; {stale} stale, {withdrawn} withdrawn")
+    _say_remarks([record.result for record in kept])
     return 0
+
+
+def _say_remarks(results: Collection[dict]) -> None:
+    from respike.runs import provenance
+
+    for text in provenance.remarks_of(results):
+        print(f"  remark: {text}")
 
 
 def _ledgers() -> Iterator[tuple[Path, ledger.Ledger]]:
@@ -371,12 +378,13 @@ def _report(options: argparse.Namespace) -> int:
     from respike.workflow import dag
 
     try:
-        collect.read_runs(dag.wanted(config), config["scale"], Path.cwd())
+        runs = collect.read_runs(dag.wanted(config), config["scale"], Path.cwd())
     except collect.RefusedError as error:
         print(f"{page} is older than its results:\n{error}", file=sys.stderr)
         return 1
     counts = Counter(row["verdict"]["status"] for row in verdicts.values())
     print(", ".join(f"{count} {status}" for status, count in counts.most_common()))
+    _say_remarks(runs.values())
     print(page.resolve())
     return 0
 
@@ -427,13 +435,15 @@ def _record(options: argparse.Namespace) -> int:
     ]
     finished = [path for path in asked if path.exists()]
     print(f"{len(finished)} of {len(asked)} results at scale {config['scale']} are finished")
-    new, problems = 0, []
+    new, problems = [], []
     for path in finished:
         try:
-            new += records.add(path) is not None
+            if records.add(path):
+                new.append(json.loads(path.read_text(encoding="utf-8")))
         except records.RecordError as error:
             problems.append(str(error))
-    print(f"{new} new records, {len(finished) - new - len(problems)} were there already")
+    print(f"{len(new)} new records, {len(finished) - len(new) - len(problems)} were there already")
+    _say_remarks(new)
     for problem in problems:
         print(problem, file=sys.stderr)
     return 1 if problems or not finished else 0

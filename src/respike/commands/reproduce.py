@@ -25,7 +25,8 @@ import numpy as np
 from respike.commands import answers
 from respike.report import collect, judge, ledger, wording
 from respike.runs import files, records
-from respike.runs.provenance import ROOT
+from respike.runs.provenance import ROOT, remarks, version_remarks
+from respike.runs.surroundings import git
 from respike.workflow import dag, jobs
 
 FOLDER = Path("build", "reproduce")
@@ -87,11 +88,8 @@ def before(wanted: dict[str, dict], scale: str, folder: Path = ROOT) -> Before:
 
 def copy_project(into: Path, folder: Path = ROOT) -> None:
     """Copy the files that git knows or would add, without run records."""
-    names = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=folder, capture_output=True, text=True, check=True,
-    ).stdout.split("\0")  # fmt: skip
-    for name in filter(None, names):
+    names = git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for name in filter(None, names.split("\0")):
         if (folder / name).is_file() and not name.startswith("reports/records/"):
             (into / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(folder / name, into / name)
@@ -150,6 +148,7 @@ def compare(
         if different:
             said = f"{len(different)} numbers differ{f', on another {where}' if where else ''}: "
             said += "; ".join(different[:4]) + ("; ..." if len(different) > 4 else "")
+        said += "".join(f"; {remark}" for remark in remarks(run))
         yield f"  {path}: {said}", not different or bool(where)
     statuses = []
     for label, runs in (("before", was.runs), ("now", now)):
@@ -196,6 +195,10 @@ def other_machine(was: dict, now: dict) -> Iterator[str]:
     for key, name in (("device", "device"), ("machine", "processor"), ("threads", "thread count")):
         if was[key] != now[key]:
             yield name
+    if version_remarks(was) != version_remarks(now):
+        yield "version of a package"
+    if was.get("surroundings", {}) != now.get("surroundings", {}):
+        yield "setting of the processor's features"
     if was["device"] == now["device"] != "cpu":
         yield "run on a GPU, where sums have no fixed order"
 

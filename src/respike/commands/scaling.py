@@ -32,7 +32,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from respike.commands import benchmark
-from respike.runs import command, files, foreign, provenance, strict_yaml
+from respike.runs import command, files, provenance, strict_yaml, surroundings
+from respike.runs.surroundings import given
 
 CASES = provenance.ROOT / "benchmarks" / "scaling.yaml"
 TIMES = 10  # how much larger the study is whose cost is extrapolated
@@ -250,9 +251,7 @@ def main(argv: list[str] | None = None) -> int:
         "eight minutes on one core, on which nothing else should run.",
     )
     parser.add_argument(
-        "--out",
-        type=foreign.path,
-        help="default: reports/scaling.csv, with --quick nothing is written",
+        "--out", type=given, help="default: reports/scaling.csv, with --quick nothing is written"
     )
     parser.add_argument("--rounds", type=int, default=3, help="default: 3")
     parser.add_argument("--case", default="", help="only cases whose name holds this text")
@@ -263,6 +262,8 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
+    if options.one is None:  # else a call of ours, with an environment that is prepared
+        surroundings.enter()
     rounds = 1 if options.quick else options.rounds
     cases = load_cases()
     if options.quick:
@@ -313,7 +314,7 @@ def _in_a_process(place: int, rounds: int, quick: bool) -> dict:
 
 
 def _made_from() -> dict[str, str]:
-    made = provenance.surroundings()
+    made = provenance.where_made()
     return {
         "machine": made["machine"],
         "commit": f"{made['commit']}{' with changes' if made['dirty'] else ''}",

@@ -54,8 +54,10 @@ STYLE = {
 
 
 def theme() -> None:
-    """Set the look of all figures."""
-    plt.style.use(["seaborn-v0_8-ticks", STYLE])
+    """Set the look of all figures, from matplotlib's defaults; nothing of the user's counts."""
+    matplotlib.rcdefaults()
+    styles = Path(matplotlib.get_data_path(), "stylelib")  # a user's style may have the same name
+    plt.style.use([styles / "seaborn-v0_8-ticks.mplstyle", STYLE])
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,9 @@ from respike.runs import command, files, foreign, provenance, records
 from respike.workflow import dag
 
 SAME = ("source", "experiment", "seed", "settings")  # what a result must share with the DAG
-COLUMNS = "source experiment seed scale metric value wall_s device code pins commit dirty path"
+COLUMNS = (
+    "source experiment seed scale metric value wall_s device code pins commit dirty remarks path"
+)
 
 
 class RefusedError(RuntimeError):
@@ -176,6 +178,7 @@ def _beside(claim: dict, others: list[Beside], judged: set[str]) -> list[dict]:
                 "reason": "; ".join(sorted({w for f in used for w in other.why_stale.get(f, [])}))
                 or verdict.reason,
                 **{key: getattr(measured, key) for key in ("n", "mean", "half", "sd")},
+                "remarks": provenance.remarks_of([other.runs[file] for file in used]),
                 "machines": sorted({other.runs[file]["machine"] for file in used}),
                 "devices": sorted({other.runs[file]["device"] for file in used}),
                 "started": [started[0], started[-1]],
@@ -212,6 +215,7 @@ def judge_source(
                 **claim,
                 "source": source,
                 "verdict": {"status": verdict.status, "reason": verdict.reason},
+                "remarks": provenance.remarks_of([own[path] for path in used]),
                 "measured": _measured(claim, measured) if used else None,
                 "files": [(stand_in or {}).get(path, path) for path in used],
                 "beside": _beside(claim, list(others), seals) if "measure" in claim else [],
@@ -244,6 +248,7 @@ def _cost(runs: Iterable[dict]) -> dict:
         "devices": sorted({run["device"] for run in runs}),
         "commits": sorted({run["commit"] for run in runs} - {None}),
         "dirty_runs": sum(bool(run["dirty"]) for run in runs),
+        "remarks": provenance.remarks_of(runs),
         "data_kinds": sorted({run["data_kind"] for run in runs}),
     }
 
@@ -314,6 +319,7 @@ def summarise(runs: dict[str, dict], scale: str) -> dict:
         "machines": distinct("machine"),
         "commits": distinct("commit"),
         "dirty_runs": sum(bool(run["dirty"]) for run in runs.values()),
+        "remarks": provenance.remarks_of(runs.values()),
         "started": [min(distinct("started"), default=None), max(distinct("started"), default=None)],
         "versions": {name: sorted(found) for name, found in sorted(versions.items())},
         "data_kinds": distinct("data_kind"),
@@ -381,8 +387,9 @@ def table(runs: dict[str, dict]) -> str:
     writer = csv.DictWriter(stream, COLUMNS.split(), extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for path, run in runs.items():
+        shown = {**run, "path": path, "remarks": "; ".join(provenance.remarks(run))}
         for metric, value in sorted(run["metrics"].items()):
-            writer.writerow({**run, "metric": metric, "value": value, "path": path})
+            writer.writerow({**shown, "metric": metric, "value": value})
     return stream.getvalue()
 
 

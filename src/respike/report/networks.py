@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from respike.report import evidence
+from respike.runs import provenance
 from respike.spiking.energy import ADD_PJ, MAC_PJ
 
 BYTES = 4  # of a parameter and of a number of the state: 32-bit floating point
@@ -24,7 +25,7 @@ MEANS = ("spikes", "synaptic_operations", "train_s")  # differ between seeds; th
 COLUMNS = (
     "id name rule data_set data protocol n_test seeds accuracy low high interval n_neurons "
     "n_parameters memory_bytes num_steps spikes synaptic_operations state_updates macs energy_nj "
-    "energy_ann_nj n_train presentations train_s device"
+    "energy_ann_nj n_train presentations train_s device remarks"
 ).split()
 PAIR_COLUMNS = (
     "a b seed n_test only_a_right only_b_right difference p p_holm seeds_difference seeds_half"
@@ -122,6 +123,7 @@ def _row(name: str, one: dict) -> dict:
         else energy_ann,
         "energy_ann_nj": energy_ann,
         "device": ", ".join(sorted({run["device"] for run in runs})),
+        "remarks": provenance.remarks_of(runs),
         "data": ", ".join(sorted({run["data_kind"] for run in runs})),
         "files": [path for path, _, _ in one["runs"].values()],
     }
@@ -164,7 +166,11 @@ def table(groups: list[dict]) -> str:
     writer.writeheader()
     for group in groups:
         for row in group["networks"]:
-            writer.writerow(row | {"seeds": " ".join(map(str, row["seeds"]))})
+            texts = {
+                "seeds": " ".join(map(str, row["seeds"])),
+                "remarks": "; ".join(row["remarks"]),
+            }
+            writer.writerow(row | texts)
     return stream.getvalue()
 
 

@@ -39,7 +39,7 @@ STATUSES = {  # mark and meaning; the mark and the name carry the status, the co
 }
 COLUMNS = (
     "id source key says where nature protocol status reason unit published published_text "
-    "mean half sd n gap data deviations unstated files remake"
+    "mean half sd n gap data remarks deviations unstated files remake"
 ).split()
 DATA = {  # what a number rests on, where that is not the official data set
     "local": "real recordings from a local archive",
@@ -403,6 +403,7 @@ def render_csv(data: dict) -> str:
         for key in ("deviations", "unstated"):
             row[key] = " ".join(claim.get(key, []))
         row["data"] = "; ".join(claim["data"])
+        row["remarks"] = "; ".join(claim["remarks"])
         row["files"] = " ".join(claim["files"])
         writer.writerow(row)
     return stream.getvalue()

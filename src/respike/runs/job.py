@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from respike.runs import command
+from respike.runs import command, surroundings
 
 RULES = (  # how weights are learned, as the report names it
     "back-propagation",  # of an ANN
@@ -184,6 +184,7 @@ def main(
     the fields `sha256` and `kind`; it is MNIST where no `load` is given. With `keeps_parts` it
     takes `kept`, a respike.runs.checkpoints.Kept beside its results.
     """
+    surroundings.prepare()
     parser = argparse.ArgumentParser(prog="python -m respike.workflow.run_experiment")
     parser.add_argument("--data", required=True, nargs="+", help="manifest.json of each data set")
     parser.add_argument("--settings", required=True, help="settings as JSON")
@@ -200,7 +201,12 @@ def main(
     args = parser.parse_args()
     label = f"{args.source} {args.experiment} seed {args.seed}"
     given = (run, settings_class, uses_device, load, keeps_parts, args, label)
-    return command.run(label, lambda: _run_and_write(*given))
+
+    def checked() -> None:
+        surroundings.check()
+        _run_and_write(*given)
+
+    return command.run(label, checked)
 
 
 def _run_and_write(run, settings_class, uses_device, load, keeps_parts, args, label) -> None:

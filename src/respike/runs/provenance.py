@@ -12,19 +12,20 @@ import itertools
 import json
 import platform
 import re
-import subprocess
 import sys
-from collections.abc import Iterable
+import tomllib
+from collections import Counter
+from collections.abc import Collection
 from importlib import metadata
 from pathlib import Path
 
 from respike.runs import closure, sources
-from respike.runs.closure import SRC, short
+from respike.runs.closure import PACKAGE, SRC, short
 from respike.runs.scan import ProvenanceError
+from respike.runs.surroundings import ROOT, GitError, git, recorded
 
-__all__ = ["ProvenanceError"]
+__all__ = ["PACKAGE", "SRC", "ProvenanceError"]
 
-ROOT = SRC.parent  # of the checkout
 BRIDGE = Path(__file__).with_name("digest_bridge.json")
 
 # Distributions whose import name differs from their own.
@@ -117,26 +118,26 @@ def pins_digest(module: str, src: Path = SRC, lock: Path = ROOT / "requirements.
 
 
 def commit_and_dirty(root: Path = ROOT) -> tuple[str | None, bool | None]:
-    """Return the commit of the checkout and whether its files differ; (None, None) without git.
-
-    Files under reports/ are outputs and do not count.
-    """
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(
-            ["git", *arguments], cwd=root, capture_output=True, text=True, check=True, timeout=60
-        )
-        return done.stdout.strip()
-
+    """Return the commit of the checkout and whether its files differ; (None, None) without git."""
     try:
-        # An archive unpacked inside another repository must not take that one's commit.
-        if Path(git("rev-parse", "--show-toplevel")).resolve() != root.resolve():
-            return None, None
-        commit = git("rev-parse", "--verify", "HEAD")
-        changed = git("status", "--porcelain", "--", ".", ":(exclude)reports")
-        return commit, bool(changed)
-    except (OSError, subprocess.SubprocessError):
+        return checkout_state(root)
+    except GitError:
         return None, None
+
+
+def checkout_state(root: Path = ROOT) -> tuple[str, bool]:
+    """Return the commit of the checkout and whether its files differ.
+
+    Files under reports/ are outputs and do not count. Raises surroundings.GitError.
+    """
+    top = git(root, "rev-parse", "--show-toplevel").removesuffix("\n")
+    # An archive unpacked inside another repository must not take that one's commit.
+    if not Path(top).samefile(root):
+        raise GitError(f"{root} is a copy inside the repository {top}: use a clone (`git clone`)")
+    commit = git(root, "rev-parse", "--verify", "HEAD").strip()
+    untracked = ("--untracked-files=normal", "--ignore-submodules=none")
+    changed = git(root, "status", "--porcelain", *untracked, "--", ".", ":(exclude)reports")
+    return commit, bool(changed)
 
 
 def record(source: str, root: str) -> dict:
@@ -145,33 +146,84 @@ def record(source: str, root: str) -> dict:
     It is named by the document and the root entry of its experiment, not by the place of its code.
     """
     module = sources.module_of(source, root)
+    names = [*third_party(module), PACKAGE]
     return {
         "schema": 2,
         "source": source,
         "root": root,
         "code": code_digest(module),
         "pins": pins_digest(module),
-        "versions": installed_versions(third_party(module)),
-        **surroundings(),
+        "versions": {"python": platform.python_version()} | {n: _installed(n) for n in names},
+        **where_made(),
     }
 
 
-def installed_versions(distributions: Iterable[str]) -> dict[str, str]:
-    """Return the installed versions of Python, of some distributions and of this package."""
-    versions = {"python": platform.python_version()}
-    for name in [*distributions, closure.PACKAGE]:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    return versions
-
-
-def surroundings() -> dict:
-    """Return the fields `machine`, `commit` and `dirty`."""
+def where_made() -> dict:
+    """Return the fields `machine`, `surroundings`, `commit` and `dirty`."""
     commit, dirty = commit_and_dirty()
-    machine = f"{platform.system()} {platform.machine()}, {_processor()}"
-    return {"machine": machine, "commit": commit, "dirty": dirty}
+    return {
+        "machine": f"{platform.system()} {platform.machine()}, {_processor()}",
+        "surroundings": recorded(),
+        "commit": commit,
+        "dirty": dirty,
+    }
+
+
+def version_remarks(result: dict, lock: Path = ROOT / "requirements.lock") -> list[str]:
+    """Return in words which of a result's packages were installed in other versions than locked.
+
+    The rule: such a result is kept, shown and judged, and this stands wherever it is shown.
+    """
+    locked = locked_versions(lock)
+    return [
+        f"made with {name} {found}, the lock says {locked[name]}"
+        for name, found in sorted(result["versions"].items())
+        if locked.get(name, found) != found
+    ]
+
+
+def remarks(result: dict, lock: Path = ROOT / "requirements.lock") -> list[str]:
+    """Return what a reader should know of how a sound result was made; usually nothing."""
+    variables = result.get("surroundings", {}).items()  # older results have none
+    found = version_remarks(result, lock)
+    found += [f"made with {name}={value}" for name, value in sorted(variables)]
+    return found if result["commit"] else [*found, "made without git: its commit is not known"]
+
+
+def remarks_of(results: Collection[dict], lock: Path = ROOT / "requirements.lock") -> list[str]:
+    """Return the remarks of several results, each once, with how many it is about."""
+    counts = Counter(remark for result in results for remark in remarks(result, lock))
+    of = len(results)
+    return [f"{text} ({n} of {of} runs)" if n < of else text for text, n in counts.items()]
+
+
+def notes(root: Path = ROOT) -> list[str]:
+    """Return what the user should know before a run: what remarks its results will carry, and why.
+
+    Of packages those count that pyproject.toml names.
+    """
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = (re.match(r"[\w.-]+", text)[0] for text in project["dependencies"])
+    locked, differ = locked_versions(root / "requirements.lock"), []
+    for name in map(normal_name, names):
+        if (found := _installed(name)) != locked.get(name, found):
+            differ.append(f"{name} {found} (the lock says {locked[name]})")
+    said = (
+        [f"installed are {', '.join(differ)}: `make setup` installs the lock's"] if differ else []
+    )
+    said += [f"{name}={value} may change last digits" for name, value in recorded().items()]
+    try:
+        checkout_state(root)
+    except GitError as error:
+        said.append(f"no commit will stand in the results: {error}")
+    return [f"results will carry a remark: {text}" for text in said]
+
+
+def _installed(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def _processor() -> str:
