@@ -54,5 +54,6 @@ lock:  ## remake requirements.lock from pyproject.toml (needs uv)
 	  --no-emit-index-url --no-header --no-annotate -o requirements.lock
 
 clean:  ## remove caches, logs and smoke runs; data, results, reports and .venv stay
+	@test -f src/respike/runs/owned.py || { echo "make clean: call it in the checkout" >&2; exit 1; }
 	@rm -rf logs results/smoke reports/smoke .pytest_cache .ruff_cache .cache build
 	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -4,7 +4,8 @@
 # keeps what was fetched). The stamp holds the content of the lock, not its time, and the folder,
 # because an environment that was moved does not work.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# The physical place: the same checkout through a symbolic link has the same environment.
+cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
 venv=.venv
 
 fits() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; }
@@ -22,7 +23,17 @@ find_python() {
     return 1
 }
 
-checksum() { { pwd; cat "$@"; } | cksum; }
+# .venv is removed only if the stamp in it says that this script made it.
+remove_venv() {
+    if [ -L $venv ] || { [ -e $venv ] && ! [ -f $venv/respike.stamp ] && ! [ -f $venv/lock.stamp ]; }; then
+        echo "setup: $PWD/$venv is not of this script's making, so it is left alone." >&2
+        echo "setup: move it away or remove it, then call again" >&2
+        return 1
+    fi
+    rm -rf $venv # not --clear: it would keep the interpreter link of a removed Python
+}
+
+checksum() { { pwd -P; cat "$@"; } | cksum; }
 
 # The variables of a user's own Python must not reach into the environment.
 unset PYTHONHOME PYTHONPATH
@@ -32,9 +43,11 @@ if [ "$(cat $venv/lock.stamp 2>/dev/null)" != "$lock_key" ] || ! fits $venv/bin/
     python=$(find_python)
     total=$(grep -c == requirements.lock)
     echo "setup: creating $venv with $("$python" --version); about 6 GB, some minutes on the first run"
-    rm -rf $venv # not --clear: it would keep the interpreter link of a removed Python
+    remove_venv
+    mkdir $venv
+    touch $venv/respike.stamp # an interrupted installation is ours too
     "$python" -m venv $venv || {
-        rm -rf $venv
+        remove_venv
         echo "setup: $python cannot create an environment (on Debian: apt-get install python3-venv)" >&2
         exit 1
     }

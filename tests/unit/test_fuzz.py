@@ -28,7 +28,8 @@ from respike.runs import files, foreign, provenance, records
 from respike.runs.provenance import ROOT
 from respike.sources.stdp_tables import evaluate
 from respike.sources.stdp_tables.model import Constants, StdpError
-from respike.workflow import config, dag, strict_yaml
+from respike.runs import strict_yaml
+from respike.workflow import config, dag
 
 MB = 2**20
 CONSTANTS = config.load(ROOT / "config.yaml", everything=True)

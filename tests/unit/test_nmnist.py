@@ -31,6 +31,7 @@ from respike.data.nmnist import event_table
 from respike.data.nmnist import official as nmnist
 from respike.data.nmnist.binary_format import encode, pack
 from respike.data.nmnist.event_table import TableError
+from respike.runs import owned
 from respike.runs.files import WriteError
 
 N_TRAIN, N_TEST = 30, 12
@@ -189,7 +190,7 @@ def test_bad_recordings_are_named(tmp_path, capsys, form, files, where, said):
     error = capsys.readouterr().err
     assert error.startswith(f"nmnist: error: {path}") and error.count("\n") == 1
     assert where in error and said in error, error
-    assert not out.exists() or os.listdir(out) == []
+    assert not out.exists() or os.listdir(out) in ([], [owned.MARK])
 
 
 def refused(path, said):
@@ -336,6 +337,7 @@ def test_download_that_is_there_asks_nobody(server, tmp_path):
     assert server.asked == []
     (tmp_path / "a.zip").write_bytes(DATA[:-1])
     assert "wrong content (MD5), will be replaced" in download(server, tmp_path / "a.zip")[0]
+    (tmp_path / "a.zip.replaced-1").unlink()  # it may have been the user's own
     assert_downloaded(tmp_path / "a.zip")
 
 

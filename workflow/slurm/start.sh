@@ -12,6 +12,10 @@ fail() { echo "slurm: $*" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || fail "must be root: munged and slurmd change users"
 mkdir -p "$1"
 folder=$(cd "$1" && pwd)
+mark=$folder/made-by-respike
+[ -e "$mark" ] || [ -z "$(ls -A "$folder")" ] ||
+    fail "$folder is neither empty nor of an earlier start.sh: name another folder"
+touch "$mark"
 node=$(hostname -s)
 
 # A machine that belongs to a real cluster is left alone.

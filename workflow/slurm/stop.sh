@@ -3,6 +3,7 @@
 set -euo pipefail
 [ $# = 1 ] && [ -d "$1" ] || { echo "usage: stop.sh FOLDER" >&2; exit 2; }
 folder=$(cd "$1" && pwd)
+[ -e "$folder/made-by-respike" ] || { echo "slurm: $folder is of no start.sh" >&2; exit 2; }
 
 if [ "$(readlink /etc/slurm/slurm.conf)" = "$folder/slurm.conf" ]; then
     timeout 20 scancel --user=root 2>/dev/null || true
@@ -14,7 +15,8 @@ fi
 
 alive() {
     local file=$folder/run/$1.pid
-    [ -s "$file" ] && kill -0 "$(cat "$file")" 2>/dev/null
+    # The number in the file may be another process's by now.
+    [ -s "$file" ] && [ "$(cat "/proc/$(cat "$file")/comm" 2>/dev/null)" = "$1" ]
 }
 for daemon in slurmd slurmctld munged; do
     if alive $daemon; then kill "$(cat "$folder/run/$daemon.pid")"; fi

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from respike.runs import command, files, provenance, surroundings
+from respike.runs import command, files, owned, provenance, surroundings
 from respike.runs.surroundings import given
 
 FOLDER = provenance.SRC / "respike" / "sources"
@@ -151,6 +151,8 @@ def main(argv: list[str] | None = None) -> int:
     if options.rounds < 1 or not 1 <= options.threads <= cores:
         parser.error(f"--rounds must be at least 1 and --threads 1 to {cores}")
     surroundings.enter()
+    if options.out:
+        owned.check_new(options.out)  # before minutes of work
     # Numba and torch bring an OpenMP runtime each. By default the idle threads of one spin for
     # milliseconds on the cores that the other needs, and on a busy machine a step takes many times
     # as long, the peer's most of all. It must be set before either is loaded.

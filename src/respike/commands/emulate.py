@@ -8,7 +8,9 @@ import argparse
 import gzip
 import io
 import math
+import os
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -80,17 +82,28 @@ def write_recordings(
     """Write `out`/NMNIST/Train/<digit>/<index + 1>.bin (or Test) for the chosen images.
 
     images (n, 28, 28) uint8 and labels (n,) are the whole files, `indices` what to take of them.
+    Raises TableError, and writes nothing, where a file of another content is there.
     """
     progress = Progress("emulate-nmnist")
-    chosen, digits = images[indices], labels[indices]
+    there = [
+        i for i in indices if os.path.lexists(official.exported_file(out, split, labels[i], i))
+    ]
+    # Also with nothing there: a foreign archive beside them counts.
+    for table, _ in _tables(images, labels, np.array(there or indices[:1]), seed, split, device):
+        official.check_export(table, split, out)
+    for table, done in _tables(images, labels, indices, seed, split, device):
+        official.export(table, split, out, say=lambda line: None)
+        progress("recording", done, len(indices))
+
+
+def _tables(images, labels, indices, seed, split, device) -> Iterator[tuple[EventTable, int]]:
+    """Yield the emulated recordings block by block, and how many they are by then."""
     p = camera.load_parameters()
-    for part, events, counts in camera.emulate_blocks(chosen, indices, seed, p, device):
+    for part, events, counts in camera.emulate_blocks(images[indices], indices, seed, p, device):
         offsets = np.concatenate(([0], np.cumsum(counts)))
         index = indices[part].astype(np.int32)
-        block = Recordings(events, offsets, digits[part], index, sha256="")
-        table = EventTable("emulated", DESCRIPTION, {}, {split: block})
-        official.export(table, split, out, say=lambda line: None)
-        progress("recording", part.stop, len(indices))
+        block = Recordings(events, offsets, labels[indices][part], index, sha256="")
+        yield EventTable("emulated", DESCRIPTION, {}, {split: block}), part.stop
 
 
 def run(options: argparse.Namespace) -> None:

@@ -24,10 +24,10 @@ import numpy as np
 
 from respike.commands import answers
 from respike.report import collect, judge, ledger, wording
-from respike.runs import files, records
+from respike.runs import files, owned, records
 from respike.runs.provenance import ROOT, remarks, version_remarks
 from respike.runs.surroundings import git
-from respike.workflow import dag, jobs
+from respike.workflow import dag, jobs, run_lock
 
 FOLDER = Path("build", "reproduce")
 # Metrics that are times of the machine; they differ from run to run.
@@ -110,15 +110,23 @@ def command(paths: list[str], config: dict, cores: int) -> list[str]:
 
 
 def run(paths: list[str], config: dict, into: Path, cores: int) -> None:
-    """Make the results anew in `into`, which is emptied first; raise ReproduceError."""
-    if into.exists() and any(into.iterdir()) and not (into / "Snakefile").exists():
-        raise ReproduceError(f"{into} holds something else: empty it, or name another folder")
-    shutil.rmtree(into, ignore_errors=True)
+    """Make the results anew in `into`, which must be empty or of an earlier call.
+
+    Raises
+    ------
+    ReproduceError
+        The run failed, or another is at work in `into`.
+    owned.NotOwned
+        `into` holds anything that is not provably of an earlier call; nothing is touched.
+    """
+    if run_lock.held(into / ".snakemake"):
+        raise ReproduceError(f"a run is at work in {into}: wait for it, or name another folder")
+    owned.make_empty(into)
     copy_project(into)
     archives = Path(config["data"]["folder"], "nmnist_official", "archives")
     if (ROOT / archives).is_dir():
-        (into / archives).parent.mkdir(parents=True)
-        # No half download: two runs would write into one file.
+        (into / archives).parent.mkdir(parents=True, exist_ok=True)
+        # A download that is not done is left out: going on with it would write into the original.
         shutil.copytree(
             ROOT / archives, into / archives, copy_function=files.link_or_copy,
             ignore=shutil.ignore_patterns("*.part"),
@@ -131,6 +139,13 @@ def run(paths: list[str], config: dict, into: Path, cores: int) -> None:
     print(f"in {into}: {shlex.join(called)}", file=sys.stderr, flush=True)
     if subprocess.run(called, cwd=into, env=environment).returncode:
         raise ReproduceError(f"the run failed; its logs are in {into / 'logs'}")
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(source, target)
 
 
 def compare(

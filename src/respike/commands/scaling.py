@@ -32,7 +32,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from respike.commands import benchmark
-from respike.runs import command, files, provenance, strict_yaml, surroundings
+from respike.runs import command, files, owned, provenance, strict_yaml, surroundings
 from respike.runs.surroundings import given
 
 CASES = provenance.ROOT / "benchmarks" / "scaling.yaml"
@@ -265,6 +265,8 @@ def main(argv: list[str] | None = None) -> int:
     if options.one is None:  # else a call of ours, with an environment that is prepared
         surroundings.enter()
     rounds = 1 if options.quick else options.rounds
+    if options.out:
+        owned.check_new(options.out)  # before minutes of work
     cases = load_cases()
     if options.quick:
         cases = [{**case, "sizes": small(case["sizes"])} for case in cases]

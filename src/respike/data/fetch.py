@@ -10,6 +10,7 @@ import hashlib
 import os
 import signal
 import sys
+import tempfile
 import time
 import zlib
 from contextlib import closing
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from respike.data.download import registry
 from respike.data.download.mirrors import Say, SourceError, is_page, label, read, size
-from respike.runs import command, files, foreign
+from respike.runs import command, files, foreign, owned
 
 
 class FetchError(Exception):
@@ -27,9 +28,9 @@ class FetchError(Exception):
 def fetch(name: str, entry: dict, out: Path, local: Path | None = None, say: Say = print) -> None:
     """Bring the files of data set `name` into the folder `out` and write its manifest.json.
 
-    Files that are there and right are kept; a wrong one is replaced once the right content is at
-    hand. `entry` is the registry entry, `local` the folder for its source of kind `folder`, `say`
-    takes the lines of progress.
+    Files that are there and right are kept; a wrong one is renamed once the right content is at
+    hand, as it may be the user's own. `entry` is the registry entry, `local` the folder for its
+    source of kind `folder`, `say` takes the lines of progress.
 
     Raises
     ------
@@ -40,6 +41,7 @@ def fetch(name: str, entry: dict, out: Path, local: Path | None = None, say: Say
     wanted, sources = entry["files"], entry["sources"]
     manifest = {"dataset": name, "kind": "official", "files": wanted}
     try:
+        owned.check_new(out / "manifest.json")
         missing = {}
         for filename, spec in wanted.items():
             problem = _present_problem(out / filename, spec)
@@ -54,11 +56,9 @@ def fetch(name: str, entry: dict, out: Path, local: Path | None = None, say: Say
                 f"{name}: {by}: {local}: {what}. Correct it, or set it to null in config.yaml"
             )
         if missing:
-            # No manifest while the folder is incomplete. The empty file finds a folder that cannot
-            # be written before anything is downloaded.
-            files.write_bytes(out / ".probe", b"")
-            (out / ".probe").unlink()
-            (out / "manifest.json").unlink(missing_ok=True)
+            # A folder that cannot be written is found before anything is downloaded.
+            _check_writable(out)
+            owned.remove(out / "manifest.json")  # none while the folder is incomplete
             _fetch_missing(name, entry, missing, out, local, say)
         files.write_json(out / "manifest.json", manifest)
     except OSError as error:  # files.WriteError among them
@@ -66,6 +66,14 @@ def fetch(name: str, entry: dict, out: Path, local: Path | None = None, say: Say
     total = size(sum(spec["bytes"] for spec in wanted.values()))
     seconds = time.monotonic() - start
     say(f"{name}: complete in {out} ({len(wanted)} files, {total}, {seconds:.1f} s)")
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise files.write_error(folder, error) from error
 
 
 def _fetch_missing(
@@ -82,6 +90,8 @@ def _fetch_missing(
             with closing(read(source, dict(missing), local, say)) as items:
                 for filename, raw in items:
                     content = _checked(filename, raw, missing[filename])
+                    if (out / filename).is_file():
+                        say(f"  {filename}: the wrong one is now {owned.set_aside(out / filename)}")
                     files.write_bytes(out / filename, content)
                     del missing[filename]
                     say(f"  {filename}: {size(len(content))}, SHA-256 verified")

@@ -27,7 +27,7 @@ from respike.data.emulator.camera import FINE, SENSOR, Parameters
 from respike.data.nmnist import event_table
 from respike.data.nmnist.event_frames import bin_events
 from respike.data.nmnist.statistics import intervals, pixel_counts
-from respike.runs import command, files, foreign, provenance
+from respike.runs import command, files, foreign, owned, provenance
 from respike.runs.progress import Progress
 
 BIN_MS = 2.5
@@ -311,6 +311,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=foreign.path, default=camera.PARAMETERS)
     options = parser.parse_args(arguments)
     torch.manual_seed(0)
+    if options.out != camera.PARAMETERS:  # which is made to be replaced, and git keeps it
+        owned.check_new(options.out)
     table = event_table.load(options.recordings)
     data = mnist.load(options.mnist)
     if table.kind == "emulated" or "train" not in table.splits:

@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from respike.runs import command, files
+from respike.runs import command, files, owned
 
 matplotlib.use("Agg")
 
@@ -165,6 +165,7 @@ def main(figures: dict[str, Callable[[Runs], plt.Figure]]) -> int:
     parser.add_argument("--published", default="{}", help="published values by claim, as JSON")
     parser.add_argument("--out", required=True, type=Path)
     args = parser.parse_args()
+    owned.check_new(args.out)
     theme()
     runs = Runs([p for p in args.runs if p.name == "metrics.json"], json.loads(args.published))
     figure = figures[args.figure](runs)

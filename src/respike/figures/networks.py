@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from respike.figures.draw import ANN, GOOD, INK, OTHER, SNN, SNN_OTHER, percent, theme
-from respike.runs import command, files
+from respike.runs import command, files, owned
 
 LOOKS = {  # learning rule -> colour and marker
     "back-propagation": (ANN, "s"),
@@ -108,6 +108,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--networks", required=True, type=Path, help="networks.json")
     parser.add_argument("--out", required=True, type=Path)
     args = parser.parse_args(argv)
+    owned.check_new(args.out)
     theme()
     groups = json.loads(args.networks.read_text(encoding="utf-8"))
     figure = FIGURES[args.figure](groups) if groups else blank()

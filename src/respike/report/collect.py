@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from respike.report import judge, lacking, ledger, networks
-from respike.runs import command, files, foreign, provenance, records
+from respike.runs import command, files, foreign, owned, provenance, records
 from respike.workflow import dag
 
 SAME = ("source", "experiment", "seed", "settings")  # what a result must share with the DAG
@@ -408,6 +408,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--records", type=Path, help="folder of run records to show beside")
     parser.add_argument("--kept", default="[]", help="configurations of the records, JSON list")
     args = parser.parse_args(argv)
+    owned.check_new(args.out, args.runs, args.networks)
     if args.config:
         wanted = {"results": dag.wanted(json.loads(args.config))}
     else:

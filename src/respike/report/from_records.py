@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from respike.report import collect, judge, lacking, ledger, networks, render, wording
-from respike.runs import command, files, records
+from respike.runs import command, files, owned, records
 from respike.workflow import config as configuration
 from respike.workflow import dag, jobs
 
@@ -110,7 +110,7 @@ def draw(config: dict, chosen: records.Chosen, work: Path) -> tuple[Path, dict[s
             kept = {path: chosen.current[path] for path in metrics if path in chosen.current}
             unpacked = {work / path: record for path, record in kept.items() if record.complete}
             picture = figures / f"{figure}.png"
-            picture.unlink(missing_ok=True)  # of an earlier call, from other runs
+            owned.remove(picture)  # of an earlier call, from other runs
             if not unpacked:
                 continue
             for path, record in unpacked.items():
@@ -145,6 +145,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--work", required=True, type=Path, help="folder for unpacked records")
     parser.add_argument("--out", required=True, type=Path, help="folder of the report")
     args = parser.parse_args(argv)
+    owned.claim(args.work, ["figures", "networks.json", "results"])
+    owned.check_new(args.out / "verdicts.json")
     verdicts = build(args.scale, args.records, args.out, args.work)
     counts = verdicts["counts"]
     print(", ".join(f"{counts[s]} {s}" for s in judge.STATUSES if counts[s]))

@@ -23,7 +23,7 @@ from PIL import Image
 
 from respike.report import cost, networks, wording
 from respike.report.claim_plot import strip
-from respike.runs import command, files
+from respike.runs import command, files, owned
 from respike.spiking.energy import ADD_PJ, MAC_PJ
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -448,12 +448,17 @@ def write(
 ) -> None:
     """Write every file of the report into the folder `out`."""
     data = context(verdicts, figures, out, benchmarks, groups, scaling)
-    files.write_text(out / "comparison.html", render_html(data))
-    files.write_text(out / "comparison.md", render_markdown(data))
-    files.write_text(out / "verdicts.csv", render_csv(data))
-    files.write_text(out / "results.csv", runs)
-    files.write_text(out / "networks.csv", networks.table(groups))
-    files.write_text(out / "pairs.csv", networks.pair_table(groups))
+    written = {
+        "comparison.html": render_html(data),
+        "comparison.md": render_markdown(data),
+        "verdicts.csv": render_csv(data),
+        "results.csv": runs,
+        "networks.csv": networks.table(groups),
+        "pairs.csv": networks.pair_table(groups),
+    }
+    owned.check_new(*(out / name for name in written))
+    for name, text in written.items():
+        files.write_text(out / name, text)
 
 
 if __name__ == "__main__":

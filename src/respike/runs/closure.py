@@ -57,7 +57,8 @@ class Closure(NamedTuple):
     digest: str  # 16 hex digits
     definitions: dict[Node, str]  # module and name of each, by node, sorted by text
     distributions: frozenset[str]  # top-level names of the other packages that they refer to
-    modules: frozenset[str]  # whose import runs
+    modules: dict[str, Path]  # whose import runs, with their files
+    data: frozenset[Path]  # files beside them that definitions name
 
 
 def is_plumbing(module: str) -> bool:
@@ -87,6 +88,11 @@ def imports(module: str, other: str, src: Path = SRC) -> bool:
     """Return whether a module of ours imports another one by name."""
     graph = _graph(src)
     return other in graph.own_modules(graph.scan(module)["imports"], module)
+
+
+def file_of(module: str, src: Path = SRC) -> Path | None:
+    """Return the file of a module of ours, None if there is none."""
+    return _graph(src).file(module)
 
 
 _graphs: dict[Path, Graph] = {}
@@ -239,11 +245,15 @@ class Graph:
 
     def data_of(self, node: Node) -> list[str]:
         """Return digests of the files and folders beside its module that a definition names."""
-        found = self.definition(node)["files"]
+        return sorted(_content(file) for file in self.files_of(node))
+
+    def files_of(self, node: Node) -> list[Path]:
+        """Return these files themselves."""
+        found = None if node[1] == WHOLE else self.definition(node)["files"]
         if found is None:
             return []
         folder, stem = self.file(node[0]).parent, self.file(node[0]).stem
-        texts = []
+        files = []
         for text in found:
             name = f"{stem}{text}" if text.startswith(".") else text
             if not name.strip("./"):
@@ -251,8 +261,8 @@ class Graph:
             for file in [folder / name, *sorted((folder / name).rglob("*"))]:
                 if file.is_file():
                     self._stats[file] = _stat(file)
-                    texts.append(_content(file))
-        return sorted(texts)
+                    files.append(file)
+        return files
 
     # ----------------------------------------------------------------------------- effects
 
@@ -331,7 +341,8 @@ class Graph:
             short(json.dumps(content)),
             {node: name for name, node in names},
             frozenset(outside),
-            frozenset(modules),
+            {module: self.file(module) for module in sorted(modules)},
+            frozenset(file for node in reached for file in self.files_of(node)),
         )
         return self._known[roots]
 

@@ -159,7 +159,7 @@ def free_gpu(count: int, folder: Path | None = None) -> int:
     global _gpu_lock
     folder = folder or Path(tempfile.gettempdir())
     for number in range(count):
-        stream = open(folder / f"respike-gpu-{os.getuid()}-{number}.lock", "w", encoding="utf-8")
+        stream = open(folder / f"respike-gpu-{os.getuid()}-{number}.lock", "a", encoding="utf-8")
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -210,15 +210,18 @@ def main(
 
 
 def _run_and_write(run, settings_class, uses_device, load, keeps_parts, args, label) -> None:
-    from respike.runs import checkpoints, files, provenance
+    from respike.runs import checkpoints, files, loaded, owned, provenance
     from respike.runs.progress import Progress
 
+    owned.check_new(args.metrics, args.arrays)
     set_threads(args.threads)
     settings = read_settings(args.settings, settings_class)
     device = device_name(args.device) if uses_device else "cpu"
     data = _loaded(load, args.data)
     # Before the run: an edit during it must show.
     made_from = provenance.record(args.source, args.root)
+    code = loaded.Sources(provenance.origin(made_from)[1])
+    code.check()
     started = datetime.datetime.now(datetime.UTC)
     start, started_cpu_s = time.perf_counter(), time.process_time()
     extra = {"device": device} if uses_device else {}
@@ -227,6 +230,7 @@ def _run_and_write(run, settings_class, uses_device, load, keeps_parts, args, la
         extra["kept"] = checkpoints.of_job(parts, made_from, data.sha256, device)
     result = run(settings, data, args.seed, Progress(label), **extra)
     wall_s = time.perf_counter() - start
+    code.check()
     files.write_npz(args.arrays, result.arrays)
     written = files.plain(
         {

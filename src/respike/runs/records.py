@@ -99,8 +99,10 @@ def add(metrics: Path, folder: Path = FOLDER) -> Path | None:
 
 def withdraw(where: Path, reason: str) -> None:
     """Say that a record must not be used any more, and why; raise RecordError if it cannot be."""
+    where = where.resolve()
     if not (where / "record.json").is_file():
         raise RecordError(f"{where}: no record.json there; name the folder of a record")
+    _read(where)  # raises if it is another program's
     note = where / "withdrawn.json"
     if note.exists():
         raise RecordError(f"{note}: withdrawn before; a withdrawal is never changed")
@@ -139,7 +141,7 @@ def _read(where: Path) -> Record:
             raise ValueError(misshapen[0])
         sealed = record["seal"] == provenance.seal(record)
         expected = place(result, where.parents[3])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise RecordError(f"{file}: the record is not whole: {error!r}") from None
     if not sealed or result.get("seal") != provenance.seal(result):
         raise RecordError(f"{file}: the numbers were edited after the run: the seal does not fit")

@@ -1,18 +1,16 @@
-"""Numba with a cache that notices every edit of our own code.
-
-Numba's own cache is keyed by the file of a function alone: after an edit of a function that it
-calls, in another module, the old machine code would run under the new digest. Here the cache
-folder itself carries a digest of all modules that hold compiled functions, and of all they import.
+"""Numba as this project uses it: machine code from our own cache, under settings that are ours.
 
 Import `njit` and the like from here, never from numba.
 """
 
-import numba
-from numba import njit, prange, uint64
+from respike.runs import machine_code
 
-from respike.runs.provenance import ROOT, compiled_digest
+machine_code.clean_settings()  # Numba reads them when it is loaded
+
+# isort: split
+import numba  # noqa: E402
+from numba import njit, prange, uint64  # noqa: E402
+
+machine_code.use_own_cache(numba)  # before the first function is decorated
 
 __all__ = ["njit", "prange", "uint64"]
-
-# Read at each decoration, so it must be set before the first decorated function.
-numba.config.CACHE_DIR = str(ROOT / ".cache" / "numba" / compiled_digest())

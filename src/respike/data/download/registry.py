@@ -7,7 +7,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from respike.workflow import strict_yaml
+from respike.runs import strict_yaml
 
 ROOT = Path(__file__).resolve().parents[4]
 REGISTRY = ROOT / "workflow" / "datasets.yaml"

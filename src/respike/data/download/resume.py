@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from respike.data.download import mirrors
 from respike.data.download.mirrors import Say, SourceError, size
-from respike.runs import files
+from respike.runs import files, owned
 
 CHUNK = 2**16  # a lost connection loses less than this
 
@@ -22,7 +23,8 @@ def download(url: str, path: Path, md5: str, say: Say, agent: str = "respike") -
     """Bring what `url` holds to `path`, if it is not there yet.
 
     It arrives in `<path>.part`, which stays when the connection is lost: the next call asks the
-    server for the rest only. `path` itself appears when the MD5 is right. `agent` is the name
+    server for the rest only. `path` itself appears when the MD5 is right; a file of that name with
+    another content, which may be the user's own, is renamed then. `agent` is the name
     given to the server.
 
     Raises
@@ -55,6 +57,8 @@ def download(url: str, path: Path, md5: str, say: Say, agent: str = "respike") -
                 f"{path.name}: wrong content: MD5 {found[:12]}... ({length}), "
                 f"expected {md5[:12]}..."
             )
+        if os.path.lexists(path):
+            say(f"  {path.name}: the wrong one is now {owned.set_aside(path)}")
         part.replace(path)
     except files.WriteError:
         raise

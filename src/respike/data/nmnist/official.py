@@ -6,6 +6,7 @@ that are here already are read from a folder or an archive with --local.
 
 import argparse
 import io
+import os
 import time
 import zipfile
 from contextlib import ExitStack
@@ -16,7 +17,7 @@ from respike.data.download.mirrors import Say, SourceError
 from respike.data.nmnist import binary_format, event_table
 from respike.data.nmnist.archive import HALVES, Archive, Member, add_to
 from respike.data.nmnist.event_table import EventTable, TableError, TableWriter
-from respike.runs import command, files, foreign
+from respike.runs import command, files, foreign, owned
 
 OFFICIAL = {"train": 60_000, "test": 10_000}  # Orchard et al. 2015: one for each MNIST image
 
@@ -89,10 +90,17 @@ def _write(out: Path, paths: list[Path], say: Say) -> None:
         kind = "official" if _is_official(md5) else "local"
         if kind == "official":
             _check_counts({split: len(members) for split, (_, members) in found.items()})
+        claim_table(out)
         with TableWriter(out, kind, _describe(kind, found), {"files": md5}) as table:
             for split, (archive, members) in found.items():
                 add_to(table, archive, split, members, say)
     say(f"nmnist: {kind} recordings complete in {out} ({time.monotonic() - start:.1f} s)")
+
+
+def claim_table(folder: Path) -> None:
+    """Make sure that the files of an event table in `folder` are ours; raise owned.NotOwned."""
+    parts = [f"{split}_{part}.npy" for split in event_table.SPLITS for part in event_table.PARTS]
+    owned.claim(folder, ["manifest.json", *parts])
 
 
 def _is_official(md5: dict[str, str]) -> bool:
@@ -130,49 +138,81 @@ def export(table: EventTable, split: str, out_dir: Path, say: Say = print) -> No
 
     `tonic.datasets.NMNIST(save_to=out_dir)` opens them as they are: it wants the archive it would
     have downloaded beside them, whatever that holds, so a small zip with a read-me stands there.
-    It also wants at least 10,000 recordings, or it starts a download.
+    It also wants at least 10,000 recordings, or it starts a download. A file that is there already
+    stays as it is.
 
     Raises
     ------
     TableError
-        The table lacks the split, or other recordings stand in that place.
+        The table lacks the split, or other recordings stand in that place; nothing was written.
     files.WriteError
         A file could not be written.
     """
-    from tonic.datasets import NMNIST
-
     if split not in table.splits:
         raise TableError(f"the table holds {', '.join(table.splits)}, no {split} recordings")
     recordings = table.splits[split]
-    place = Path(out_dir) / NMNIST.__name__
-    name, half = (
-        (NMNIST.train_filename, NMNIST.train_folder) if split == "train"
-        else (NMNIST.test_filename, NMNIST.test_folder)
-    )  # fmt: skip
-    _place_read_me(place / name, f"{table.description}\nNot the official {name}.\n")
-    say(f"{place / half}: writing {len(recordings):,} recordings")
+    check_export(table, split, out_dir)
+    archive, half = _exported(out_dir, split)
+    place = half.parent
+    if not archive.exists():
+        files.write_bytes(archive, _read_me(table, archive))
+    say(f"{half}: writing {len(recordings):,} recordings")
     for i, (index, label) in enumerate(zip(recordings.index, recordings.labels, strict=True)):
-        raw = binary_format.encode(recordings.recording(i))
-        file = place / half / str(label) / f"{index + 1:05}.bin"
-        files.write_bytes(file, raw, sync=False)  # 70,000 waits for the disk would take minutes
+        file = exported_file(out_dir, split, label, index)
+        if not os.path.lexists(file):
+            raw = binary_format.encode(recordings.recording(i))
+            files.write_bytes(file, raw, sync=False)  # 70,000 waits for the disk take minutes
     if len(recordings) < 10_000:
         say(f"{place}: tonic.datasets.NMNIST opens 10,000 recordings or more, not fewer")
 
 
-def _place_read_me(path: Path, text: str) -> None:
-    """Put a zip with nothing but a read-me where tonic looks for the official archive."""
-    if path.exists():
-        try:
-            with zipfile.ZipFile(path) as archive:
-                ours = archive.namelist() == ["README.txt"]
-        except (OSError, zipfile.BadZipFile):
-            ours = False
-        if not ours:
-            raise TableError(f"{path}: there are other recordings here: export to another folder")
+def check_export(table: EventTable, split: str, out_dir: Path) -> None:
+    """Raise TableError if a file that `export` would write is there with another content.
+
+    Emulated recordings are the same whenever they are made: a file that holds anything else is a
+    real recording, or one of another seed.
+    """
+    archive, _ = _exported(out_dir, split)
+    if os.path.lexists(archive) and not _holds(archive, _read_me(table, archive)):
+        raise TableError(f"{archive}: there are other recordings here: export to another folder")
+    recordings = table.splits[split]
+    for i, (index, label) in enumerate(zip(recordings.index, recordings.labels, strict=True)):
+        file = exported_file(out_dir, split, label, index)
+        raw = binary_format.encode(recordings.recording(i)) if os.path.lexists(file) else b""
+        if raw and not _holds(file, raw):
+            raise TableError(f"{file}: another recording is here: export to another folder")
+
+
+def exported_file(out_dir: Path, split: str, label: int, index: int) -> Path:
+    """Return where `export` writes the recording of a digit; `index` is its image, from 0."""
+    return _exported(out_dir, split)[1] / str(label) / f"{index + 1:05}.bin"
+
+
+def _exported(out_dir: Path, split: str) -> tuple[Path, Path]:
+    """Return where tonic looks for the official archive, and for what it unpacks to."""
+    from tonic.datasets import NMNIST
+
+    place = Path(out_dir) / NMNIST.__name__
+    if split == "train":
+        return place / NMNIST.train_filename, place / NMNIST.train_folder
+    return place / NMNIST.test_filename, place / NMNIST.test_folder
+
+
+def _read_me(table: EventTable, archive: Path) -> bytes:
+    """Return a zip with nothing but a read-me, to stand in the place of an official archive."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(zipfile.ZipInfo("README.txt"), text)
-    files.write_bytes(path, buffer.getvalue())
+    with zipfile.ZipFile(buffer, "w") as packed:
+        text = f"{table.description}\nNot the official {archive.name}.\n"
+        packed.writestr(zipfile.ZipInfo("README.txt"), text)
+    return buffer.getvalue()
+
+
+def _holds(file: Path, content: bytes) -> bool:
+    try:
+        # By size first: a recording is small, what stands in its place need not be.
+        return file.stat().st_size == len(content) and file.read_bytes() == content
+    except OSError:
+        return False
 
 
 @command.ends("nmnist")
@@ -216,5 +256,6 @@ def main(arguments: list[str] | None = None) -> None:
     except resume.Unreachable as error:
         if not options.if_reachable:
             raise
+        claim_table(options.out)
         event_table.write_unreachable(options.out, str(error))
         say(f"nmnist: the official recordings cannot be had: {error}")

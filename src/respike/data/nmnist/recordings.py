@@ -15,9 +15,9 @@ import numpy as np
 
 from respike.data import mnist
 from respike.data.emulator import camera
-from respike.data.nmnist import event_table
+from respike.data.nmnist import event_table, official
 from respike.data.nmnist.event_table import TableWriter
-from respike.runs import command, files, foreign
+from respike.runs import command, files, foreign, owned
 from respike.runs.job import device_name, set_threads
 from respike.runs.progress import Progress
 
@@ -39,6 +39,7 @@ def emulated(out: Path, data: mnist.Mnist, sizes: dict[str, int], seed: int, dev
     }
     text = f"Emulated from MNIST images (respike.data.emulator, seed {seed}); no camera took them."
     total, done, progress = sum(sizes.values()), 0, Progress("emulating N-MNIST")
+    official.claim_table(out)
     with TableWriter(out, "emulated", text, source) as table:
         for split, n in sizes.items():
             images, labels = (half[:n] for half in halves[split])
@@ -52,13 +53,17 @@ def emulated(out: Path, data: mnist.Mnist, sizes: dict[str, int], seed: int, dev
 
 def given(out: Path, real: event_table.EventTable, folder: Path) -> None:
     """Write a table of real recordings; without a test half, the last fifth becomes one."""
+    official.claim_table(out)
+    if out.resolve() == folder.resolve():
+        raise owned.NotOwned(f"{out} holds the recordings that are given: name another folder")
     if set(real.splits) == {"train", "test"}:
         # The arrays are shared where the disk can do that: 1.1 GB.
         out.mkdir(parents=True, exist_ok=True)
-        (out / "manifest.json").unlink(missing_ok=True)
+        owned.remove(out / "manifest.json")
         for split in real.splits:
             for part in event_table.PARTS:
                 name = f"{split}_{part}.npy"
+                owned.remove(out / name)
                 files.link_or_copy(folder / name, out / name)
         manifest = foreign.read_json(folder / "manifest.json")
         files.write_json(out / "manifest.json", manifest)

@@ -7,7 +7,7 @@ import json
 import re
 from pathlib import Path
 
-from respike.runs import command, files
+from respike.runs import command, files, owned
 from respike.sources.nmnist_grid.cells import Cell
 from respike.sources.nmnist_grid.effects import Row, rows
 
@@ -42,6 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--runs", nargs="+", type=Path, required=True, help="metrics.json files")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(argv)
+    owned.check_new(args.out)
     results = {str(path): json.loads(path.read_text(encoding="utf-8")) for path in args.runs}
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")

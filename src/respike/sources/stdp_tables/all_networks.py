@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from respike.data.mnist import Mnist
-from respike.runs import files
+from respike.runs import files, owned
 from respike.sources.stdp_tables import readout
 from respike.sources.stdp_tables import train as stdp_train
 from respike.sources.stdp_tables.model import (
@@ -128,6 +128,8 @@ def main(options, settings: dict) -> None:
     from respike.runs.job import device_name
     from respike.runs.progress import Progress
 
+    if options.out:
+        owned.check_new(options.out)
     device = device_name(options.device)
     names = ("num_steps", "intensity", "batch_size", "n_train", "n_test", "assign_images")
     budget = {name: settings[name] for name in names}
