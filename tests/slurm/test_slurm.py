@@ -19,6 +19,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+import machine
 import pytest
 
 from respike.workflow import dag, jobs, orphans
@@ -309,6 +310,39 @@ def test_a_cancelled_run_goes_on_with_the_same_command(smoke_tree, tmp_path, how
         assert numbers(tree, path) == numbers(smoke_tree, path)
     for name in done:
         assert (tree / paths[name]).stat().st_mtime_ns == made[name], f"{name} was made again"
+
+
+def test_a_live_run_keeps_its_jobs_when_another_login_node_starts_one(smoke_tree, tmp_path):
+    tree = smoke_tree.copy(tmp_path / "respike")
+    path = "results/smoke/poisson_mlp/train/seed=0/metrics.json"
+    shutil.rmtree((tree / path).parent)
+    command = (*SLURM, *QUICK, path, *SMOKE)
+    run = Run(tree, *command)
+    jobs = run.wait_for(lambda: orphans.left_over("respike", tree.root))
+    second = tree.run(*machine.other_node(), *command, status=1)
+    assert "a run may be at work in this folder" in second.stdout + second.stderr
+    assert run.end() == 0, run.output()
+    assert {finished_jobs()[job]["JobState"] for job in jobs} == {"COMPLETED"}
+    assert numbers(tree, path) == numbers(smoke_tree, path)
+
+
+def test_a_job_whose_node_goes_away_is_submitted_once_more(smoke_tree, tmp_path):
+    tree = smoke_tree.copy(tmp_path / "respike")
+    path = "results/smoke/poisson_mlp/train/seed=0/metrics.json"
+    shutil.rmtree((tree / path).parent)
+    run = Run(tree, *SLURM, *QUICK, path, *SMOKE)
+    job = run.wait_for(lambda: orphans.left_over("respike", tree.root))[0]
+    sinfo = subprocess.run(
+        ["sinfo", "--noheader", "--format=%n"], capture_output=True, text=True, check=True
+    )
+    node = f"nodename={sinfo.stdout.split()[0]}"
+    subprocess.run(["scontrol", "update", node, "state=down", "reason=test"], check=True)
+    try:
+        run.wait_for(lambda: job not in orphans.left_over("respike", tree.root))
+    finally:
+        subprocess.run(["scontrol", "update", node, "state=resume"], check=True)
+    assert run.end() == 0, run.output()
+    assert numbers(tree, path) == numbers(smoke_tree, path)
 
 
 def left_after_a_while(tree):

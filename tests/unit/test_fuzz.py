@@ -24,11 +24,10 @@ from respike.data.download import registry
 from respike.data.download.mirrors import SourceError
 from respike.data.nmnist import binary_format, event_table, official
 from respike.report import collect, ledger
-from respike.runs import files, foreign, provenance, records
+from respike.runs import files, foreign, provenance, records, strict_yaml
 from respike.runs.provenance import ROOT
 from respike.sources.stdp_tables import evaluate
 from respike.sources.stdp_tables.model import Constants, StdpError
-from respike.runs import strict_yaml
 from respike.workflow import config, dag
 
 MB = 2**20

@@ -1,14 +1,20 @@
 """What an experiment does at its ends: settings in, one valid result out, errors in one line."""
 
 import dataclasses
+import errno
 import json
+import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
+import types
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
+import machine
 import numpy as np
 import pytest
 import yaml
@@ -222,27 +228,106 @@ def test_the_schema_knows_every_field_of_a_network():
 
 
 TAKE = """
-import pathlib, sys, time
+import sys, time
 from respike import job
-print(job.free_gpu(2, pathlib.Path(sys.argv[1])), flush=True)
+print(job.free_gpu(sys.argv[1:]), flush=True)
 time.sleep(60)
 """
 
 
-def test_jobs_take_different_gpus_and_a_killed_one_frees_its_own(tmp_path):
-    def take():
-        process = subprocess.Popen(
-            [sys.executable, "-c", TAKE, tmp_path], stdout=subprocess.PIPE, text=True
-        )
-        return process, int(process.stdout.readline())
+@pytest.fixture
+def take():
+    """Return a function that starts a job which takes one of these GPUs, and says which."""
+    started = []
 
-    first, second = take(), take()
-    assert (first[1], second[1]) == (0, 1)
+    def start(*names, env=None, before=()):
+        process = subprocess.Popen(
+            [*before, sys.executable, "-c", TAKE, *names], stdout=subprocess.PIPE, text=True,
+            env={**os.environ, **(env or {})},
+        )  # fmt: skip
+        started.append(process)
+        return process, names[int(process.stdout.readline())]
+
+    yield start
+    for process in started:
+        process.kill()
+
+
+@pytest.fixture
+def gpus():
+    """Return the names of three GPUs that no other test has."""
+    return [f"GPU-{secrets.token_hex(4)}" for _ in range(3)]
+
+
+def test_jobs_take_different_gpus_and_a_killed_one_frees_its_own(take, gpus):
+    first, second = take(*gpus[:2]), take(*gpus[:2])
+    assert [first[1], second[1]] == gpus[:2]
     first[0].kill()
     first[0].wait()
-    third = take()
-    assert third[1] == 0
-    fourth = take()
-    assert fourth[1] == 0  # more jobs than GPUs were allowed: they share
-    for process, _ in (second, third, fourth):
-        process.kill()
+    assert take(*gpus[:2])[1] == gpus[0]
+    assert take(*gpus[:2])[1] == gpus[0]  # more jobs than GPUs were allowed: they share
+
+
+def test_jobs_that_see_different_gpus_do_not_meet(take, gpus):
+    # CUDA_VISIBLE_DEVICES=0,1 here and 1,2 there: the second of the one is the first of the other.
+    assert [take(*gpus[:2])[1] for _ in range(2)] == gpus[:2]
+    assert take(*gpus[1:])[1] == gpus[2]
+
+
+def test_another_users_gpu_is_taken(take, gpus):
+    nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+    if not shutil.which("setpriv") or subprocess.run([*nobody, "true"], stderr=-3).returncode:
+        pytest.skip("this user may not become another")
+    take(gpus[0], env={"TMPDIR": "/gone"})
+    code = "import errno, socket, sys; s = socket.socket(socket.AF_UNIX)\n" \
+           "try: s.bind(chr(0) + 'respike-gpu-' + sys.argv[1])\n" \
+           "except OSError as error: print(error.errno == errno.EADDRINUSE)"  # fmt: skip
+    done = subprocess.run(
+        [*nobody, "/usr/bin/env", "python3", "-c", code, gpus[0]], capture_output=True, text=True
+    )
+    assert done.stdout == "True\n", done.stderr
+
+
+@pytest.mark.parametrize("flock", machine.FLOCK)
+def test_gpus_are_shared_out_without_locks_of_files(take, gpus, flock):
+    env = {**machine.flock_that_is(flock), "TMPDIR": "/gone"}
+    assert [take(*gpus, env=env)[1] for _ in range(3)] == gpus
+
+
+def test_where_nothing_can_be_told_the_first_is_taken(monkeypatch):
+    bind = mock.Mock(side_effect=PermissionError(errno.EPERM, "refused"))
+    monkeypatch.setattr(job.socket, "socket", lambda _: mock.Mock(bind=bind))
+    assert job.free_gpu(["a", "b"]) == 0 and bind.call_count == 1
+
+
+@pytest.mark.parametrize(
+    "visible, taken",
+    [
+        ("MIG-a,MIG-b,MIG-c", "MIG-b"),
+        ("MIG-a", "MIG-a"),
+        ("GPU-a,GPU-b", "GPU-a,GPU-b"),
+        ("0,1", "0,1"),
+    ],
+)
+def test_one_part_of_a_gpu_is_chosen_before_cuda_is_asked(monkeypatch, visible, taken):
+    import torch
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr(job, "free_gpu", lambda names: names.index("MIG-b"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert job.device_name("auto") == "cpu"
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == taken
+
+
+def test_of_several_gpus_a_job_takes_a_free_one_by_its_uuid(monkeypatch):
+    import torch
+
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda n: types.SimpleNamespace(uuid=f"uuid-{n}")
+    )
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setattr(job, "free_gpu", lambda names: names.index("uuid-1"))
+    assert job.device_name("auto") == "cuda" and chosen == [1]

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from respike.commands import cli, status
-from respike.workflow import run_lock
 
 ROOT = Path(__file__).parents[2]
 
@@ -195,19 +194,6 @@ def test_a_run_that_stops_before_its_jobs_says_why(workflow):
     found = look()
     assert found["state"] == "failed" and "wrong value" in found["error"]
     assert "wrong value" in status.shown(found)
-
-
-def test_the_lock_tells_who_lives(tmp_path):
-    assert not run_lock.held(tmp_path)
-    code = f"from respike import run_lock; run_lock.hold({str(tmp_path)!r}); print(); input()"
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    with subprocess.Popen(
-        [sys.executable, "-c", code], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as holder:
-        holder.stdout.readline()
-        assert run_lock.held(tmp_path)
-        holder.kill()
-    assert not run_lock.held(tmp_path)
 
 
 def test_the_command(workflow, capsys, monkeypatch):

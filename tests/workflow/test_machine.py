@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from respike.workflow import config, dag
+from respike.workflow import config, dag, limits
 
 pytestmark = pytest.mark.smoke
 ROOT = Path(__file__).parents[2]
@@ -63,7 +63,7 @@ def test_jobs_that_do_not_fit_into_memory_together_wait_for_each_other(shared_co
     # Without such an option the limit is the machine's memory.
     shown = shared_copy.snakemake(targets[0], "--force", "--quiet", "reason")
     said = shown.stdout + shown.stderr
-    assert re.search(rf"Provided resources: .*mem_mb\D+{dag.memory_mb()}\b", said)
+    assert re.search(rf"Provided resources: .*mem_mb\D+{limits.memory_mb()}\b", said)
 
 
 def declared(tree, key):

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from respike.runs import command, files, owned, provenance, surroundings
 from respike.runs.surroundings import given
+from respike.workflow import limits
 
 FOLDER = provenance.SRC / "respike" / "sources"
 COLUMNS = (
@@ -137,7 +138,7 @@ def main(argv: list[str] | None = None) -> int:
         "--out", type=given, help="default: reports/benchmarks.csv, with --quick nothing is written"
     )
     parser.add_argument("--rounds", type=int, default=15, help="default: 15")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = limits.cores()
     parser.add_argument(
         "--threads", type=int, default=min(2, cores), help="of both sides; default: 2"
     )

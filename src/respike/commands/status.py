@@ -1,15 +1,14 @@
 """What the workflow is doing, for another terminal: `respike status`.
 
 It reads what is there anyway: Snakemake's log of the run (.snakemake/log), the logs of the jobs and
-the times that Snakemake keeps beside them (`benchmark:`). A run lives as long as its process is
-there and the kernel lock of respike.workflow.run_lock is held, so a killed one is told from a
-slow one. Plumbing: nothing here changes a number.
+the times that Snakemake keeps beside them (`benchmark:`). A run lives as long as its record of
+respike.workflow.run_lock says so, so a killed one is told from a slow one.
+Plumbing: nothing here changes a number.
 """
 
 from __future__ import annotations
 
 import csv
-import os
 import re
 import statistics
 import time
@@ -18,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 
 from respike.report.wording import duration
-from respike.workflow import dag, run_lock
+from respike.workflow import dag, limits, run_lock
 
 LOGS = Path(".snakemake", "log")
 LAST_LINES = 8  # of the log of a failed job
@@ -103,8 +102,7 @@ def read_log(path: Path) -> Run:
             run.scale, run.process = found[1], int(found[2])
         elif found := re.match(r"Provided (cores|remote nodes): (\d+)", line):
             # More jobs than there are cores end no sooner; the nodes of a cluster are its own.
-            here = len(os.sched_getaffinity(0))
-            run.cores = min(int(found[2]), here) if found[1] == "cores" else int(found[2])
+            run.cores = min(int(found[2]), limits.cores()) if found[1] == "cores" else int(found[2])
         elif line.startswith(("Complete log(s):", "Nothing to be done")):
             run.over = True
         when = None
@@ -120,18 +118,18 @@ def newest(folder: Path = LOGS) -> tuple[Run | None, bool]:
 
     Calls that only looked (--summary) or were refused beside a run do not count.
     """
-    held, last, starts = run_lock.held(), None, None
+    living, last, starts = run_lock.living(), None, None
     for path in sorted(folder.glob("*.snakemake.log"), reverse=True):
         run = read_log(path)
         if not run.scale or "cannot be locked" in run.error:
             continue
-        if held and not run.over and Path(f"/proc/{run.process}").exists():
+        if run.process in living and not run.over:
             if run.planned:
                 return run, True
             starts = starts or run
         elif run.planned or run.over:
             last = last or run
-        if last and not held:
+        if last and not living:
             break
     return (starts, True) if starts else (last, False)
 

@@ -6,16 +6,16 @@ Plumbing: nothing here changes a number, so it is part of no code digest.
 import argparse
 import dataclasses
 import datetime
-import fcntl
+import errno
 import hashlib
 import json
 import os
+import socket
 import sys
-import tempfile
 import time
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -137,9 +137,14 @@ def device_name(wanted: str) -> str:
         return "cpu"
     import torch
 
+    # Of several parts of a GPU (MIG) CUDA takes the first that is named, when it is first asked.
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    if len(visible) > 1 and visible[0].startswith("MIG-"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible[free_gpu(visible)]
     if torch.cuda.is_available():
         if (count := torch.cuda.device_count()) > 1:
-            torch.cuda.set_device(free_gpu(count))
+            uuids = [str(torch.cuda.get_device_properties(n).uuid) for n in range(count)]
+            torch.cuda.set_device(free_gpu(uuids))
         return "cuda"
     if wanted == "cuda":
         raise SettingsError(
@@ -148,24 +153,28 @@ def device_name(wanted: str) -> str:
     return "cpu"
 
 
-_gpu_lock = None  # held until the process ends, however it ends
+_gpu_held = None  # until the process ends, however it ends
 
 
-def free_gpu(count: int, folder: Path | None = None) -> int:
-    """Return the number of a GPU that no other job holds, and hold it; the first if none is free.
+def free_gpu(names: Sequence[str]) -> int:
+    """Return the place in `names` of a GPU that no other job holds, and hold it; else 0.
 
     Snakemake counts GPUs and names none: with `--resources gpu=2` two jobs would share the first.
+    A GPU goes by a name that all jobs of the machine know it by, whichever GPUs each of them sees
+    and whoever started it. What holds it is a socket of that name, which the kernel keeps and no
+    file system has to: it needs no folder, no rights and no locks.
     """
-    global _gpu_lock
-    folder = folder or Path(tempfile.gettempdir())
-    for number in range(count):
-        stream = open(folder / f"respike-gpu-{os.getuid()}-{number}.lock", "a", encoding="utf-8")
+    global _gpu_held
+    for number, name in enumerate(names):
+        held = socket.socket(socket.AF_UNIX)
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            stream.close()
-            continue
-        _gpu_lock = stream
+            held.bind(f"\0respike-gpu-{name}")
+        except OSError as error:
+            held.close()
+            if error.errno == errno.EADDRINUSE:
+                continue
+            break  # it cannot be told which are free
+        _gpu_held = held
         return number
     return 0
 

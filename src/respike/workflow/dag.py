@@ -6,11 +6,9 @@ Imports little (a dry run must be quick). The configuration is one that
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import itertools
 import json
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from typing import Any
 
 from respike.runs import files, foreign
 from respike.runs.sources import UnknownName
+from respike.workflow import limits
 
 SCALES = ("smoke", "default", "paper")
 
@@ -305,11 +304,11 @@ def gpus(config: dict) -> int:
     """Return how many GPUs a job that can use one asks for: 1 or 0.
 
     `cuda` asks for one, whether this machine has it or not: on a cluster the machine that submits
-    often has none. `auto` asks for one if this machine has one. profiles/default limits the sum to
-    1. Without a GPU the same jobs run side by side on cores.
+    often has none. `auto` asks for one if CUDA gives one to a program here. profiles/default limits
+    the sum to 1. Without a GPU the same jobs run side by side on cores.
     """
     if config["device"] == "auto":
-        return int(Path("/dev/nvidia0").exists())
+        return int(limits.cuda_devices() > 0)
     return int(config["device"] == "cuda")
 
 
@@ -326,14 +325,6 @@ def grow(base: int | str) -> Callable[..., int | str]:
         raise ValueError(f"not a number with m, h or d behind it: {base!r}")
     number, unit = parts.groups()
     return lambda wildcards, attempt: f"{int(number) * attempt}{unit}"
-
-
-def memory_mb() -> int:
-    """Return the memory that jobs may share: 0.9 of the machine's, or of its container's."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    with contextlib.suppress(OSError, ValueError):  # no such limit
-        memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return int(memory * 0.9 / 1e6)
 
 
 def canonical_json(value: Any) -> str:

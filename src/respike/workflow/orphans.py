@@ -2,8 +2,9 @@
 
 kill -9 of Snakemake leaves its Slurm jobs in the queue. When such a job starts it removes what
 stands at its outputs, which the next run may have made in the meantime. So they are cancelled
-before a run submits its own, if no other run lives in the folder (`run_lock.was_alone`): its jobs
-are then nobody's. Plumbing: no number depends on it.
+before a run makes anything. The names of a run's jobs carry its mark (`run_lock.job_prefix`): only
+those of a run that is known to be dead are cancelled, never those of one that may live, which
+another login node may have started. Plumbing: no number depends on it.
 """
 
 import getpass
@@ -17,8 +18,8 @@ PATIENCE_S = 90.0  # Slurm gives a cancelled job 30 s by default before it kills
 def cancel(prefix: str, folder: Path | str = ".", patience_s: float = PATIENCE_S) -> list[str]:
     """Cancel the Slurm jobs that an earlier run in `folder` left; return their ids.
 
-    They are known by the start of their name (`slurm-jobname-prefix` of the profile) and by their
-    working directory, so that runs of other checkouts are left alone. Returns when they are gone;
+    They are known by the start of their name, which says whose they are, and by their working
+    directory, so that those of a copy of the folder are left alone. Returns when they are gone;
     raises RuntimeError if they are still there after `patience_s`, or if Slurm does not answer.
     """
     found = left_over(prefix, folder) if prefix else []
