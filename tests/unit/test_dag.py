@@ -234,6 +234,13 @@ def test_the_judge_wants_the_results_that_the_grid_makes():
     assert dag.wanted(as_params) == dag.wanted(config)
 
 
+def test_a_job_asks_for_a_gpu_where_the_configuration_or_this_machine_has_one(monkeypatch):
+    for here in (0, 2):
+        monkeypatch.setattr(dag.limits, "cuda_devices", lambda here=here: here)
+        asked = {device: dag.gpus({"device": device}) for device in ("auto", "cpu", "cuda")}
+        assert asked == {"auto": min(here, 1), "cpu": 0, "cuda": 1}
+
+
 def test_memory_and_time_grow_with_the_attempt():
     memory, hours, minutes = dag.grow(3000), dag.grow("2h"), dag.grow("10m")
     assert [memory(None, attempt) for attempt in (1, 2, 3)] == [3000, 6000, 9000]

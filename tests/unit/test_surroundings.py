@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -221,7 +222,7 @@ def test_a_figure_is_the_same_whatever_matplotlib_is_told(tmp_path):
         place = tmp_path / folder
         place.mkdir()
         if folder == "theirs":
-            (place / "matplotlibrc").write_text("axes.grid: True\n")  # of the working directory
+            (place / "matplotlibrc").write_text("axes.xmargin: 0.4\n")  # of the working directory
         script = place / "figure.py"
         script.write_text("import respike.figures\n" + FIGURE)
         done = subprocess.run(
@@ -257,10 +258,11 @@ def test_the_commit_does_not_depend_on_settings_of_git(repository, tmp_path, mon
     ignore.parent.mkdir(parents=True)
     ignore.write_text("*\n")
     surroundings.git(folder, "config", "status.showUntrackedFiles", "no")
-    surroundings.git(folder, "config", "core.fsmonitor", "echo broken >&2; false")
+    surroundings.git(folder, "config", "core.fsmonitor", f"touch {tmp_path}/asked; false")
     assert provenance.checkout_state(folder) == (commit, False)
     (folder / "new").write_text("1")
     assert provenance.checkout_state(folder) == (commit, True)
+    assert not (tmp_path / "asked").exists()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
@@ -389,3 +391,17 @@ def test_a_result_keeps_the_variables_that_may_change_digits(monkeypatch):
     assert provenance.remarks(record | {"commit": "c" * 40, "versions": {}}) == [
         "made with ATEN_CPU_CAPABILITY=default"
     ]
+
+
+DRIVER = """
+#include <stdlib.h>
+int cuInit(unsigned flags) {{ return {init}; }}
+int cuDeviceGetCount(int *count) {{
+    const char *visible = getenv("CUDA_VISIBLE_DEVICES");
+    *count = visible && !*visible ? 0 : 2;
+    return 0;
+}}
+"""
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")

@@ -39,7 +39,7 @@ def run():
     return {
         "metrics": {"accuracy": 0.5, "train_cpu_s_per_epoch": 1.0},
         "series": {"loss": [2.0, 1.0]},
-        "device": "cpu", "machine": "a", "threads": 1,
+        "device": "cpu", "machine": "a", "threads": 1, "versions": {"torch": "2.15.0"},
     }  # fmt: skip
 
 
@@ -56,3 +56,7 @@ def test_what_may_change_the_last_digits_is_named(run):
     now = copy.deepcopy(run) | {"machine": "b", "threads": 2}
     assert list(reproduce.other_machine(run, now)) == ["processor", "thread count"]
     assert not list(reproduce.other_machine(run, run))
+    now = run | {"versions": {"torch": "2.11.0"}, "surroundings": {"MKL_CBWR": "AVX2"}}
+    assert list(reproduce.other_machine(run, now)) == [
+        "version of a package", "setting of the processor's features",
+    ]  # fmt: skip

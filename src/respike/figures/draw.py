@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from respike.runs import command, files, owned
+from respike.runs import command, files, owned, surroundings
 
 matplotlib.use("Agg")
 
@@ -159,6 +159,7 @@ def percent(ax, axis: str = "y") -> None:
 @command.ends("figure")
 def main(figures: dict[str, Callable[[Runs], plt.Figure]]) -> int:
     """Draw one figure from the command line: --figure ID --runs metrics.json ... --out FILE."""
+    surroundings.prepare()
     parser = argparse.ArgumentParser(description="Draw one figure from finished results.")
     parser.add_argument("--figure", required=True, choices=sorted(figures))
     parser.add_argument("--runs", required=True, nargs="+", type=Path, help="metrics.json files")
