@@ -1,6 +1,7 @@
 """Parts of a long job: found again, refused when damaged or made from something else."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -46,3 +47,15 @@ def test_arrays_are_kept_and_dropped(kept):
     kept.drop_arrays("state")
     kept.drop_arrays("state")
     assert list(kept.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", [".json", ".npz"])
+def test_a_file_of_another_part_under_this_ones_name_is_not_taken(kept, ending):
+    """A careless copy, or a file renamed by hand."""
+    other = Kept(kept.folder, {"code": "b"})
+    for each in (kept, other):
+        each.put("cell 1", 1)
+        each.put_arrays("cell 1", {"a": np.arange(3)})
+    assert kept.get("cell 1") == 1 and kept.get_arrays("cell 1")["a"].size == 3
+    os.replace(other._file("cell 1", ending), kept._file("cell 1", ending))
+    assert (kept.get("cell 1") if ending == ".json" else kept.get_arrays("cell 1")) is None

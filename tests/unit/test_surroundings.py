@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -402,6 +401,3 @@ int cuDeviceGetCount(int *count) {{
     return 0;
 }}
 """
-
-
-@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")

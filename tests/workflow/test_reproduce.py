@@ -28,7 +28,7 @@ def test_a_folder_with_other_things_is_left_alone(smoke_tree, tmp_path):
     (tmp_path / "thesis.tex").write_text("")
     command = ("respike", "reproduce", CLAIM, "--scale", "smoke", "--into", tmp_path)
     said = smoke_tree.run(*command, status=2).stderr
-    assert "holds something else" in said and (tmp_path / "thesis.tex").exists()
+    assert "Respike has not made it" in said and (tmp_path / "thesis.tex").exists()
     said = smoke_tree.run("respike", "reproduce", "poisson_mlp.acuracy", status=2).stderr
     assert "did you mean poisson_mlp.accuracy" in said
 

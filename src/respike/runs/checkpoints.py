@@ -13,6 +13,8 @@ from typing import Any
 
 from respike.runs import files, provenance
 
+MADE_FROM = "kept: made from"  # array beside those of a part
+
 
 def of_job(folder: Path | str, made_from: Mapping, data_sha256: dict, device: str) -> "Kept":
     """Return the parts of jobs made from this code and these pins, data and kind of device."""
@@ -27,15 +29,19 @@ class Kept:
     def __init__(self, folder: Path | str, made_from: dict):
         self.folder, self.made_from = Path(folder), made_from
 
+    def _made_from(self, name: str) -> str:
+        return json.dumps([self.made_from, name], sort_keys=True)
+
     def _file(self, name: str, ending: str) -> Path:
-        text = json.dumps([self.made_from, name], sort_keys=True)
-        return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}{ending}"
+        digest = hashlib.sha256(self._made_from(name).encode()).hexdigest()[:24]
+        return self.folder / f"{digest}{ending}"
 
     def get(self, name: str) -> Any | None:
         """Return the part kept under this name; None if there is none or its file is damaged."""
         try:
             content = json.loads(self._file(name, ".json").read_text(encoding="utf-8"))
-            if content["seal"] == provenance.seal(content) and content["name"] == name:
+            made = content["made_from"] == self.made_from and content["name"] == name
+            if made and content["seal"] == provenance.seal(content):
                 return content["value"]
         except Exception:  # damaged in whatever way: it is made anew
             pass
@@ -53,13 +59,15 @@ class Kept:
 
         try:
             with np.load(self._file(name, ".npz"), allow_pickle=False) as archive:
-                return {key: archive[key] for key in archive.files}
+                arrays = {key: archive[key] for key in archive.files}
+            return arrays if str(arrays.pop(MADE_FROM)) == self._made_from(name) else None
         except Exception:  # as in `get`
             return None
 
     def put_arrays(self, name: str, arrays: Mapping[str, Any]) -> None:
         """Keep arrays in place of those of the same name."""
-        files.write_npz(self._file(name, ".npz"), arrays)
+        made_from = {MADE_FROM: self._made_from(name)}
+        files.write_npz(self._file(name, ".npz"), {**arrays, **made_from})
 
     def drop_arrays(self, name: str) -> None:
         """Remove arrays that are no longer needed."""

@@ -27,6 +27,8 @@ class ProvenanceError(Exception):
     """Code that cannot be traced; the message names the file, the line and what to do."""
 
 
+CACHE = Path(__file__).resolve().parents[3] / ".cache" / "scans"
+
 # What is imported or reached with these only the running program knows.
 HIDDEN = frozenset({"__import__", "import_module", "__subclasses__"})
 # With these any name of the module can be reached.
@@ -89,11 +91,11 @@ def _kept() -> dict[str, dict]:
 
     scanner = b"".join(Path(file).read_bytes() for file in (__file__, normal_form.__file__))
     name = f"{hashlib.sha256(scanner).hexdigest()[:16]}.json"
-    file = Path(__file__).resolve().parents[3] / ".cache" / "scans" / name
+    file = CACHE / name
     try:
         content = json.loads(file.read_bytes())
         known = content["scans"] if content["seal"] == _seal(content["scans"]) else {}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         known = {}
     if len(known) > 5000:  # versions of years: begin anew
         known = {}

@@ -1,0 +1,26 @@
+from respike.runs import scan
+
+
+def test_kept_scans_that_were_edited_are_not_believed(tmp_path, monkeypatch):
+    monkeypatch.setattr(scan, "CACHE", tmp_path)
+    kept = []
+    monkeypatch.setattr(scan.atexit, "register", kept.append)
+
+    def found(source):
+        scan._kept.cache_clear()
+        scanned = scan.kept_scan(source, "module.py")
+        kept.pop()()  # at exit
+        return scanned
+
+    right = found(b"import numpy\n")
+    (file,) = tmp_path.iterdir()
+    for edit in (
+        lambda text: text.replace("numpy", "scipy"),
+        lambda text: text[:-9],
+        lambda text: "[]",
+    ):
+        whole = file.read_text()
+        assert edit(whole) != whole
+        file.write_text(edit(whole))
+        assert found(b"import numpy\n") == right
+    scan._kept.cache_clear()
