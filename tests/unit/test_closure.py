@@ -259,7 +259,7 @@ def test_files_beside_a_module_count_by_content(digest, tmp_path):
 
 
 def test_plumbing_counts_by_name_alone(digest):
-    uses = {"train": "from respike.runs.job import Result\ndef run(s):\n    return Result(s)\n"}
+    uses = {"train": "from respike.runs.result import Result\ndef run(s):\n    return Result(s)\n"}
     before = digest(**uses, job="def Result(x):\n    return x\n")
     assert digest(**uses, job="def Result(x):\n    return 2 * x\n") == before
     assert digest(train=uses["train"].replace("Result", "Network"), job="Network = 1\n") != before

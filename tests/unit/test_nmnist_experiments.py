@@ -8,8 +8,8 @@ import pytest
 from respike.data import inputs, mnist
 from respike.data.emulator import camera
 from respike.data.nmnist.event_table import EventTable, Recordings
-from respike.runs.job import SettingsError
 from respike.runs.progress import Progress
+from respike.runs.result import SettingsError
 from respike.sources.nmnist_emulator import fidelity, transfer
 from respike.sources.nmnist_grid import describe
 

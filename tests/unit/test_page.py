@@ -13,7 +13,7 @@ import test_report
 from PIL import Image
 
 from respike.report import networks, render
-from respike.runs.job import Network
+from respike.runs.result import Network
 
 SHOTS = Path(".cache", "screenshots").absolute()
 SEEDS, N_TEST = 3, 400

@@ -159,7 +159,7 @@ def main(argv: list[str] | None = None) -> int:
     # as long, the peer's most of all. It must be set before either is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from respike.data import fetch, mnist
-    from respike.runs.job import device_name, set_threads
+    from respike.runs.devices import device_name, set_threads
 
     best = device_name(options.device)
     folder = provenance.ROOT / "data" / "mnist"

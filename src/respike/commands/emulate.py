@@ -117,7 +117,7 @@ def run(options: argparse.Namespace) -> None:
         raise InputError(f"{options.labels}: label {labels.max()}, not 0 to 9")
     if options.seed < 0:
         raise InputError(f"--seed {options.seed}: must not be negative")
-    from respike.runs.job import device_name
+    from respike.runs.devices import device_name
 
     device = device_name(options.device)
     indices = read_indices(options.indices, len(images))

@@ -141,8 +141,8 @@ def experiment_runner(case: dict, mnist_folder: Path, scratch: Path) -> Callable
     """Return a function that runs the case's experiment at a size; it returns CPU seconds."""
     from respike.data import inputs, mnist
     from respike.data.nmnist import recordings
-    from respike.runs.job import read_settings
     from respike.workflow import config, dag
+    from respike.workflow import settings as typed
 
     source, name = case["experiment"].split("/")
     base = dag.experiment(config.load("config.yaml", {"scale": "default"}), source, name).settings
@@ -159,7 +159,7 @@ def experiment_runner(case: dict, mnist_folder: Path, scratch: Path) -> Callable
 
     def timed(size: int) -> float:
         value = [size] if isinstance(base[case["axis"]], list | tuple) else size
-        settings = read_settings(json.dumps({**base, case["axis"]: value}), settings_class)
+        settings = typed.read(json.dumps({**base, case["axis"]: value}), settings_class)
         result = run(settings, data, 0, _no_progress, **device)
         if "metric_ms" in case:
             return result.metrics[case["metric_ms"]] / 1000 * size
@@ -217,7 +217,7 @@ def measure_workflow(seeds: list[int], rounds: int) -> tuple[list, list, list]:
 
 def one(case: dict, rounds: int) -> dict:
     """Measure one case in this process; return its line of the table."""
-    from respike.runs.job import set_threads
+    from respike.runs.devices import set_threads
 
     folder = Path("data", "mnist")
     sizes = case["sizes"]

@@ -8,9 +8,7 @@ class in settings.py of its source; what neither can say (`extends`, `vary`) is 
 from __future__ import annotations
 
 import contextlib
-import difflib
 import itertools
-import math
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -20,7 +18,8 @@ from typing import Any
 from respike.runs import foreign, sources, strict_yaml
 from respike.runs.sources import UnknownName
 from respike.runs.strict_yaml import Key, dotted
-from respike.workflow import dag, settings
+from respike.workflow import dag, schema_check, settings
+from respike.workflow.schema_check import suggestion
 
 SCHEMA = Path(__file__).resolve().parents[3] / "workflow" / "schemas" / "config.schema.yaml"
 PROBLEMS = 100  # that are shown
@@ -98,7 +97,7 @@ def load_with_places(
         given, lines = strict_yaml.load(path)
         given = _merged(given, overrides)
         places = Places(path, lines, overrides)
-        found = _schema_problems(given, strict_yaml.load(SCHEMA)[0])
+        found = schema_check.problems(given, strict_yaml.load(SCHEMA)[0])
         _raise([*itertools.islice(found, PROBLEMS), *_unknown_sources(given)], places)
         config = given | {"sources": dict(_sources(given["sources"]))}
     except strict_yaml.YamlError as error:
@@ -233,7 +232,7 @@ def check(config: dict, places: Places) -> None:
     # A file that is none at all has as many problems as lines.
     found = list(itertools.islice(_entry_problems(config, schema), PROBLEMS))
     if not found:
-        found = [*_settings_problems(config, schema), *_name_problems(config)]
+        found = [*_settings_problems(config), *_name_problems(config)]
     _raise(found, places)
 
 
@@ -247,71 +246,13 @@ def _raise(found: Iterable[tuple[Key, str]], places: Places) -> None:
         raise ConfigError(list(dict.fromkeys(texts)))
 
 
-def _validator(schema: dict, part: dict | None = None):
-    import jsonschema
-
-    base = jsonschema.Draft202012Validator
-    strict = base.TYPE_CHECKER.redefine_many(
-        {
-            # The standard takes 300.0 as an integer and NaN as a number.
-            "integer": lambda _, value: isinstance(value, int) and not isinstance(value, bool),
-            "number": lambda _, value: (
-                isinstance(value, int | float)
-                and not isinstance(value, bool)
-                and math.isfinite(value)
-            ),
-        }
-    )
-    whole = {"$defs": schema["$defs"], **part} if part else schema
-    return jsonschema.validators.extend(base, type_checker=strict)(whole)
-
-
-def _schema_problems(config: dict, schema: dict) -> Iterator[tuple[Key, str]]:
-    for error in _validator(schema).iter_errors(config):
-        yield from _explained(error)
-
-
-def _explained(error: Any) -> Iterator[tuple[Key, str]]:
-    """Turn one error of jsonschema into the keys and texts of ours."""
-    key, found, limit = tuple(error.absolute_path), error.instance, error.validator_value
-    match error.validator:
-        case "additionalProperties":
-            allowed = sorted(error.schema.get("properties", {}))
-            for name in found:
-                if name not in allowed:
-                    yield (*key, name), "unknown key" + suggestion(name, allowed)
-        case "required":
-            yield key, f"lacks {', '.join(name for name in limit if name not in found)}"
-        case "type":
-            yield (
-                key,
-                f"found {_shown(found)}, allowed is {_types(limit)}{_number_hint(found, limit)}",
-            )
-        case "enum":
-            yield key, f"found {_shown(found)}" + suggestion(found, limit)
-        case "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum":
-            yield key, f"found {_shown(found)}, allowed is {_range(error.schema)}"
-        case "minItems":
-            yield key, f"found an empty list, allowed are {limit} or more values"
-        case "uniqueItems":
-            twice = [v for i, v in enumerate(found) if v in found[:i]]
-            yield key, f"{', '.join(map(_shown, twice))} is given twice in {found}"
-        case "minProperties" | "maxProperties":
-            yield key, f"found {len(found)} settings, allowed is one"
-        case "pattern":
-            yield key, f"found {_shown(found)}, allowed are lower-case letters, digits and _"
-        case _:
-            yield key, f"found {_shown(found)}: {error.message}"
-
-
 def _entry_problems(config: dict, schema: dict) -> Iterator[tuple[Key, str]]:
     """Yield what is wrong with entries, their settings left out."""
-    shape = {"additionalProperties": {"$ref": "#/$defs/entry"}}
+    shape = {"$defs": schema["$defs"], "additionalProperties": {"$ref": "#/$defs/entry"}}
     shape |= {"propertyNames": {"pattern": "^[a-z][a-z0-9_]*$"}}
     for source, entries in config["sources"].items():
-        for error in _validator(schema, shape).iter_errors(entries):
-            for inner, text in _explained(error):
-                yield ("sources", source, *inner), text
+        for inner, text in schema_check.problems(entries, shape):
+            yield ("sources", source, *inner), text
         # A misshapen entry has its own line already.
         known = {name: body for name, body in entries.items() if isinstance(body, dict)}
         for entry, body in known.items():
@@ -331,7 +272,7 @@ def _entry_problems(config: dict, schema: dict) -> Iterator[tuple[Key, str]]:
                 yield (*at, "job"), f"is for an entry that extends no other; this one is of {root}"
 
 
-def _settings_problems(config: dict, schema: dict) -> Iterator[tuple[Key, str]]:
+def _settings_problems(config: dict) -> Iterator[tuple[Key, str]]:
     """Yield what is wrong with settings: of each experiment against its own typed class."""
     for source, entries in config["sources"].items():
         for entry, body in entries.items():
@@ -348,17 +289,15 @@ def _settings_problems(config: dict, schema: dict) -> Iterator[tuple[Key, str]]:
             parts = [(("settings",), body.get("settings", {}))]
             parts += [(("scales", scale), part) for scale, part in body.get("scales", {}).items()]
             for inner, part in parts:
-                for error in _validator(schema, partial).iter_errors(part):
-                    for key, text in _explained(error):
-                        yield (*at, *inner, *key), text
+                for key, text in schema_check.problems(part, partial):
+                    yield (*at, *inner, *key), text
             for key, values in body.get("vary", {}).items():
                 if key not in own:
                     yield (*at, "vary", key), "unknown setting" + suggestion(key, own)
                     continue
                 lists = {"additionalProperties": {"items": own[key]}}
-                for error in _validator(schema, lists).iter_errors(values):
-                    for inner, text in _explained(error):
-                        yield (*at, "vary", key, *inner), text
+                for inner, text in schema_check.problems(values, lists):
+                    yield (*at, "vary", key, *inner), text
             given = {*body.get("vary", {}), *(["cells"] if {"grid", "cells"} & set(body) else [])}
             for scale in body.get("only", dag.SCALES):
                 values = dag.resolved_settings(entries, entry, scale)
@@ -375,61 +314,3 @@ def _name_problems(config: dict) -> Iterator[tuple[Key, str]]:
                 dag.experiments({**config, "scale": scale}, source)
             except ValueError as error:
                 yield ("sources", source), f"two experiments of one name: {error}"
-
-
-# ------------------------------------------------------------------------------------- wording
-
-
-def suggestion(name: object, allowed: Iterable[object]) -> str:
-    """Return the end of an error line: the nearest allowed name and all of them."""
-    names = [str(a) for a in allowed]
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.7)
-    guess = f"; did you mean {near[0]}?" if near else ""
-    return f"{guess} (allowed: {', '.join(names) or 'none'})"
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, dict):
-        return "a section"
-    if isinstance(value, list):
-        return f"a list of {len(value)}"
-    if value is None:
-        return "nothing (null)"
-    if isinstance(value, bool):
-        return f"{str(value).lower()} (yes/no)"
-    return f"{value!r} (text)" if isinstance(value, str) else repr(value)
-
-
-TYPE_NAMES = {
-    "integer": "a whole number",
-    "number": "a finite number",
-    "string": "text",
-    "null": "null",
-    "array": "a list",
-    "object": "a section of key: value lines",
-}
-
-
-def _types(types: str | list[str]) -> str:
-    return " or ".join(TYPE_NAMES[t] for t in ([types] if isinstance(types, str) else types))
-
-
-def _number_hint(found: object, types: str | list[str]) -> str:
-    # YAML 1.1 reads 2e-3 as text.
-    if isinstance(found, str) and {"number", "integer"} & set(
-        [types] if types == str(types) else types
-    ):
-        for kind in (int, float):
-            with contextlib.suppress(ValueError):
-                return f" (write {kind(found)!r} without quotes)"
-    return ""
-
-
-def _range(schema: dict) -> str:
-    words = {
-        "minimum": "at least",
-        "exclusiveMinimum": "above",
-        "maximum": "at most",
-        "exclusiveMaximum": "below",
-    }
-    return " and ".join(f"{word} {schema[key]}" for key, word in words.items() if key in schema)

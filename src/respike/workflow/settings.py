@@ -10,10 +10,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
+import json
 import types
 import typing
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
+
+from respike.runs.result import SettingsError
+from respike.runs.strict_yaml import dotted
+from respike.workflow.schema_check import problems
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,18 @@ def class_of(source: str, module: str) -> type:
     """
     name = "".join(part.capitalize() for part in module.split("_"))
     return getattr(importlib.import_module(f"respike.sources.{source}.settings"), name)
+
+
+def read(text: str, cls: type):
+    """Return the frozen settings of an experiment from JSON; raise SettingsError.
+
+    Every field must be given, no other may be, and each must be as its class declares it: a
+    setting that is not read can then not be set.
+    """
+    given = json.loads(text)
+    if found := sorted(problems(given, schema(cls)), key=str):
+        raise SettingsError("; ".join(f"{dotted(k)}: {text}" if k else text for k, text in found))
+    return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in given.items()})
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from respike.data.emulator import camera
 from respike.data.nmnist import event_table, official
 from respike.data.nmnist.event_table import TableWriter
 from respike.runs import command, files, foreign, owned
-from respike.runs.job import device_name, set_threads
+from respike.runs.devices import device_name, set_threads
 from respike.runs.progress import Progress
 
 TEST_SHARE = 5  # a fifth of given recordings is held out if they have no test half

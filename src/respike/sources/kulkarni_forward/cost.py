@@ -24,7 +24,7 @@ def of_pass(
     """Return the fields `n_neurons`, `n_state`, `spikes` and `synaptic_operations` of a network.
 
     Means over images uint8 (n, 28, 28); hidden_spikes and output_spikes are means per image. With
-    `inhibits` each output spike reaches the nine other outputs. See `respike.runs.job.Network`.
+    `inhibits` each output spike reaches the nine other outputs. See `respike.runs.result.Network`.
     """
     n_hidden = n_filters * MAP * MAP
     outputs = hidden_spikes * N_CLASSES + output_spikes * (N_CLASSES - 1) * inhibits

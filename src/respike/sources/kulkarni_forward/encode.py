@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 
 from respike.data.mnist import Mnist
-from respike.runs.job import Result
+from respike.runs.result import Result
 from respike.sources.kulkarni_forward.comparison import rank_correlation
 from respike.sources.kulkarni_forward.neuron import (
     VARIANTS,

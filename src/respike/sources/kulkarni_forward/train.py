@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from respike.data.mnist import Mnist
-from respike.runs.job import Network, Result
+from respike.runs.result import Network, Result
 from respike.sources.kulkarni_forward import cost
 from respike.sources.kulkarni_forward import filters as kulkarni_filters
 from respike.sources.kulkarni_forward import passes as kulkarni_pass

@@ -9,8 +9,8 @@ import numpy as np
 from respike.data.emulator import camera
 from respike.data.inputs import Inputs, load
 from respike.data.nmnist import statistics
-from respike.runs.job import Result, SettingsError
 from respike.runs.progress import Progress
+from respike.runs.result import Result, SettingsError
 from respike.sources.nmnist_emulator.settings import Fidelity as Settings
 
 __all__ = ["Settings", "load", "run"]

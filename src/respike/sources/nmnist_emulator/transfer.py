@@ -12,8 +12,8 @@ import torch
 from respike.data.emulator import camera
 from respike.data.inputs import Inputs, load
 from respike.data.nmnist.event_frames import N_INPUTS, bin_events
-from respike.runs.job import Result, SettingsError
 from respike.runs.progress import Progress
+from respike.runs.result import Result, SettingsError
 from respike.sources.nmnist_emulator.settings import Transfer as Settings
 
 __all__ = ["Settings", "load", "run"]

@@ -8,8 +8,8 @@ from respike.data.inputs import Inputs, load
 from respike.data.nmnist import event_frames
 from respike.data.nmnist.binary_format import SIZE
 from respike.data.nmnist.statistics import recording_of
-from respike.runs.job import Result, SettingsError
 from respike.runs.progress import Progress
+from respike.runs.result import Result, SettingsError
 from respike.sources.nmnist_grid.settings import Describe as Settings
 
 __all__ = ["Settings", "load", "run"]

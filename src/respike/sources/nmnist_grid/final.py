@@ -10,7 +10,7 @@ import torch
 
 from respike.data.inputs import Inputs, load
 from respike.data.nmnist.event_frames import N_INPUTS
-from respike.runs.job import Network, Result
+from respike.runs.result import Network, Result
 from respike.sources.nmnist_grid.cells import Cell
 from respike.sources.nmnist_grid.cpu import N_CLASSES, frames_of
 from respike.sources.nmnist_grid.settings import Final as Settings

@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from respike.runs import checkpoints, job, provenance
+from respike.runs import checkpoints, provenance
 from respike.runs.records import Record
 from respike.sources.nmnist_grid import search
+from respike.workflow import settings
 
 
 def restore(records: Iterable[Record], scale: str, parts: Path) -> tuple[int, int]:
@@ -35,14 +36,14 @@ def restore(records: Iterable[Record], scale: str, parts: Path) -> tuple[int, in
             or provenance.origin(result)[1] != search.__name__
         ):
             continue
-        settings = job.read_settings(json.dumps(result["settings"]), search.Settings)
-        if settings.keep_optimiser:
+        own = settings.read(json.dumps(result["settings"]), search.Settings)
+        if own.keep_optimiser:
             continue
         device = "cpu" if result["device"] == "cpu" else "cuda"
         held = checkpoints.of_job(parts, result, result["data_sha256"], device)
-        common = {key: value for key, value in asdict(settings).items() if key != "cells"}
-        split, fold = divmod(result["seed"], settings.n_folds)
-        for cell in settings.cells:
+        common = {key: value for key, value in asdict(own).items() if key != "cells"}
+        split, fold = divmod(result["seed"], own.n_folds)
+        for cell in own.cells:
             # As respike.sources.nmnist_grid.search names it; a test holds the two together.
             name = json.dumps([cell, split, fold, common])
             if held.get(name) is not None:

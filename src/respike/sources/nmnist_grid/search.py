@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from respike.data.inputs import Inputs, load
-from respike.runs.job import Result
+from respike.runs.result import Result
 from respike.sources.nmnist_grid.cells import Cell
 from respike.sources.nmnist_grid.cpu import frames_of
 from respike.sources.nmnist_grid.settings import Search as Settings

@@ -11,7 +11,7 @@ import torch
 from snntorch import surrogate
 
 from respike.data.mnist import Mnist
-from respike.runs.job import Result
+from respike.runs.result import Result
 from respike.sources.nmnist_grid.settings import Surrogate as Settings
 
 

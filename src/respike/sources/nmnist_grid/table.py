@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from respike.data.mnist import DataError
-from respike.runs.job import Result
 from respike.runs.provenance import problems
+from respike.runs.result import Result
 from respike.sources.nmnist_grid import effects as tables
 from respike.sources.nmnist_grid.published import TABLES
 from respike.sources.nmnist_grid.settings import Table as Settings

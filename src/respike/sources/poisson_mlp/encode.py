@@ -7,7 +7,7 @@ Cost: seconds.
 import numpy as np
 
 from respike.data.mnist import Mnist
-from respike.runs.job import Result
+from respike.runs.result import Result
 from respike.sources.poisson_mlp.settings import Encode as Settings
 from respike.spiking.encoding import encode, stream_key, unpack
 

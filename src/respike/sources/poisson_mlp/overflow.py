@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 
 from respike.data.mnist import Mnist
-from respike.runs.job import Result
+from respike.runs.result import Result
 from respike.sources.poisson_mlp.cpu import initial_weights, trace_sample
 from respike.sources.poisson_mlp.settings import Overflow as Settings
 from respike.spiking.encoding import encode, stream_key

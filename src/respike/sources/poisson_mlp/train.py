@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 from respike.data.mnist import Mnist
-from respike.runs.job import Network, Result
+from respike.runs.result import Network, Result
 from respike.sources.poisson_mlp.cpu import initial_weights, spike_counts, trace_sample, train_epoch
 from respike.sources.poisson_mlp.settings import Train as Settings
 from respike.spiking.encoding import encode, stream_key

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from respike.data.mnist import Mnist
-from respike.runs.job import Network, Result
+from respike.runs.result import Network, Result
 from respike.sources.shared.settings import Ann as Settings
 from respike.spiking.energy import ann_macs
 from respike.spiking.learning_curve import epochs_to

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from respike.data.mnist import Mnist
-from respike.runs.job import Network, Result
+from respike.runs.result import Network, Result
 from respike.sources.snn_mnist.settings import Train as Settings
 from respike.spiking.encoding import encode, scale_intensity, stream_key
 from respike.spiking.energy import costs

@@ -125,7 +125,7 @@ def _batched(c, coding, settings, data, seeds, device) -> dict[str, list[float]]
 def main(options, settings: dict) -> None:
     """Make the tables and write or print them as JSON."""
     from respike.data import mnist
-    from respike.runs.job import device_name
+    from respike.runs.devices import device_name
     from respike.runs.progress import Progress
 
     if options.out:

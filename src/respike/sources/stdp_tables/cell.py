@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 from respike.data.mnist import Mnist
-from respike.runs.job import Network, Result
+from respike.runs.result import Network, Result
 from respike.sources.stdp_tables import cost, diagnose, readout
 from respike.sources.stdp_tables import train as stdp_train
 from respike.sources.stdp_tables.model import (

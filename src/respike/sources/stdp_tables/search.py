@@ -16,7 +16,7 @@ import time
 import numpy as np
 
 from respike.data.mnist import Mnist
-from respike.runs.job import Result
+from respike.runs.result import Result
 from respike.sources.stdp_tables import train as stdp_train
 from respike.sources.stdp_tables.model import StdpError, check_images, constants
 from respike.sources.stdp_tables.settings import Search as Settings

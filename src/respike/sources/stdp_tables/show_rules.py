@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from respike.data.mnist import Mnist
-from respike.runs.job import Result
+from respike.runs.result import Result
 from respike.sources.stdp_tables import cpu, window
 from respike.sources.stdp_tables.encode import encode, rank_order_steps
 from respike.sources.stdp_tables.model import (

@@ -19,9 +19,10 @@ import numpy as np
 import pytest
 import yaml
 
-from respike.runs import job, provenance
+from respike.runs import devices, provenance, result
 from respike.sources.poisson_mlp import encode
 from respike.sources.shared import ann
+from respike.workflow import settings as typed
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ GOOD = {
 
 
 def read(**changes):
-    return job.read_settings(json.dumps({**GOOD, **changes}), Settings)
+    return typed.read(json.dumps({**GOOD, **changes}), Settings)
 
 
 def test_good_settings_are_read():
@@ -53,8 +54,8 @@ def test_good_settings_are_read():
 def test_missing_and_unknown_settings_are_all_named():
     given = {**GOOD, "bta": 0.9}
     del given["beta"], given["reset"]
-    with pytest.raises(job.SettingsError) as error:
-        job.read_settings(json.dumps(given), Settings)
+    with pytest.raises(result.SettingsError) as error:
+        typed.read(json.dumps(given), Settings)
     assert str(error.value) == (
         "beta: missing; bta: not a setting of this experiment; reset: missing"
     )
@@ -76,7 +77,7 @@ def test_missing_and_unknown_settings_are_all_named():
     ],
 )
 def test_wrong_types_are_named(change, says):
-    with pytest.raises(job.SettingsError, match=says):
+    with pytest.raises(result.SettingsError, match=says):
         read(**change)
 
 
@@ -158,7 +159,7 @@ def test_cuda_without_a_gpu_is_one_line(start, capsys, monkeypatch, tmp_path):
     assert start(ann, ANN, "--device", "cuda") == 1
     assert one_line(capsys).startswith("toy_source toy seed 3: error: device: cuda was asked for")
     assert not (tmp_path / "out").exists()
-    assert job.device_name("auto") == "cpu"
+    assert devices.device_name("auto") == "cpu"
 
 
 def test_wrong_settings_and_missing_data_are_one_line(start, capsys, tmp_path):
@@ -202,7 +203,7 @@ ANSWERS = {"predictions": np.zeros(3, np.uint8), "labels": np.ones(3, np.uint8)}
 )
 def test_a_network_says_what_is_wrong_with_it(change, says):
     with pytest.raises(ValueError, match=says):
-        job.Network(**NETWORK | change)
+        result.Network(**NETWORK | change)
 
 
 @pytest.mark.parametrize(
@@ -216,21 +217,21 @@ def test_a_network_says_what_is_wrong_with_it(change, says):
 )
 def test_a_network_comes_with_its_answers(arrays):
     with pytest.raises(ValueError, match="needs the arrays predictions and labels"):
-        job.Result({}, arrays=arrays, network=job.Network(**NETWORK))
-    job.Result({}, arrays=ANSWERS, network=job.Network(**NETWORK))
+        result.Result({}, arrays=arrays, network=result.Network(**NETWORK))
+    result.Result({}, arrays=ANSWERS, network=result.Network(**NETWORK))
 
 
 def test_the_schema_knows_every_field_of_a_network():
     schema = yaml.safe_load(Path("workflow/schemas/metrics.schema.yaml").read_text())
     part = schema["properties"]["network"]
-    names = {field.name for field in dataclasses.fields(job.Network)}
+    names = {field.name for field in dataclasses.fields(result.Network)}
     assert set(part["required"]) == set(part["properties"]) == names
 
 
 TAKE = """
 import sys, time
 from respike import job
-print(job.free_gpu(sys.argv[1:]), flush=True)
+print(devices.free_gpu(sys.argv[1:]), flush=True)
 time.sleep(60)
 """
 
@@ -297,7 +298,7 @@ def test_gpus_are_shared_out_without_locks_of_files(take, gpus, flock):
 def test_where_nothing_can_be_told_the_first_is_taken(monkeypatch):
     bind = mock.Mock(side_effect=PermissionError(errno.EPERM, "refused"))
     monkeypatch.setattr(job.socket, "socket", lambda _: mock.Mock(bind=bind))
-    assert job.free_gpu(["a", "b"]) == 0 and bind.call_count == 1
+    assert devices.free_gpu(["a", "b"]) == 0 and bind.call_count == 1
 
 
 @pytest.mark.parametrize(
@@ -315,7 +316,7 @@ def test_one_part_of_a_gpu_is_chosen_before_cuda_is_asked(monkeypatch, visible, 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     monkeypatch.setattr(job, "free_gpu", lambda names: names.index("MIG-b"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert job.device_name("auto") == "cpu"
+    assert devices.device_name("auto") == "cpu"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == taken
 
 
@@ -330,4 +331,4 @@ def test_of_several_gpus_a_job_takes_a_free_one_by_its_uuid(monkeypatch):
     )
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
     monkeypatch.setattr(job, "free_gpu", lambda names: names.index("uuid-1"))
-    assert job.device_name("auto") == "cuda" and chosen == [1]
+    assert devices.device_name("auto") == "cuda" and chosen == [1]
