@@ -438,6 +438,11 @@ def test_a_slurm_of_tests_takes_no_folder_of_a_user(precious):
     folder, untouched = precious
     (folder / "slurm.conf").write_text("of a real cluster")
     script = ROOT / "workflow" / "slurm" / "start.sh"
-    done = subprocess.run(["bash", str(script), str(folder)], capture_output=True, text=True)
+    (folder / "apt-get").write_text("#!/bin/sh\nexit 1\n")  # a fault here must install nothing
+    (folder / "apt-get").chmod(0o755)
+    env = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", str(script), str(folder)], env=env, capture_output=True, text=True
+    )
     assert done.returncode and (folder / "slurm.conf").read_text() == "of a real cluster"
     assert untouched() and ("name another folder" in done.stderr or "must be root" in done.stderr)
