@@ -173,9 +173,9 @@ def emulator_runner(mnist_folder: Path) -> Callable[[int], float]:
     import numpy as np
 
     from respike.data import mnist
-    from respike.data.emulator import camera
+    from respike.data.emulator import camera, parameters
 
-    data, p = mnist.load(mnist_folder), camera.load_parameters()
+    data, p = mnist.load(mnist_folder), parameters.load_parameters()
 
     def timed(size: int) -> float:
         start = time.process_time()
