@@ -119,7 +119,7 @@ def run(paths: list[str], config: dict, into: Path, cores: int) -> None:
     owned.NotOwned
         `into` holds anything that is not provably of an earlier call; nothing is touched.
     """
-    if run_lock.held(into / ".snakemake"):
+    if run_lock.living(into):
         raise ReproduceError(f"a run is at work in {into}: wait for it, or name another folder")
     owned.make_empty(into)
     copy_project(into)
@@ -139,13 +139,6 @@ def run(paths: list[str], config: dict, into: Path, cores: int) -> None:
     print(f"in {into}: {shlex.join(called)}", file=sys.stderr, flush=True)
     if subprocess.run(called, cwd=into, env=environment).returncode:
         raise ReproduceError(f"the run failed; its logs are in {into / 'logs'}")
-
-
-def _link_or_copy(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without links
-        shutil.copy2(source, target)
 
 
 def compare(
