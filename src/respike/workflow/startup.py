@@ -72,7 +72,8 @@ def begin(
     Raises
     ------
     WorkflowError
-        The folder of data holds what is not ours; or this run is for Slurm, and jobs of a killed one cannot be cancelled.
+        The folder of data holds what is not ours; or this run is for Slurm, and jobs of a killed
+        one cannot be cancelled.
     """
     from snakemake.exceptions import WorkflowError
 
