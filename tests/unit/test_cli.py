@@ -102,21 +102,8 @@ def test_digest_shows_what_it_covers(capsys):
     assert "  respike.spiking.encoding\n" in shown and "  numpy==" in shown
 
 
-@pytest.fixture
-def toy(tmp_path, monkeypatch):
-    """Return the folder of a source `toy`, the only one."""
-    own = tmp_path / "sources" / "toy"
-    own.mkdir(parents=True)
-    (own / sources.LEDGER).write_text("")
-    monkeypatch.setattr(sources, "FOLDER", own.parent)
-    monkeypatch.setattr("respike.sources.__path__", [str(own.parent)])
-    yield own
-    for name in [name for name in sys.modules if name.startswith("respike.sources.toy")]:
-        del sys.modules[name]
-
-
-def test_a_source_brings_its_commands(toy, capsys):
-    (toy / "commands.py").write_text(
+def test_a_source_brings_its_commands(toy_source, capsys):
+    (toy_source / "commands.py").write_text(
         "from respike.commands import parsing\n"
         "def add_to(commands):\n"
         "    one = parsing.add(commands, 'toy-add', add, 'add numbers')\n"
@@ -131,15 +118,15 @@ def test_a_source_brings_its_commands(toy, capsys):
     assert "\n    toy-add       add numbers\n" in capsys.readouterr().out
 
 
-def test_broken_commands_of_a_source_break_no_other(toy, capsys):
-    (toy / "commands.py").write_text("import respike.nothing_of_that_name\n")
+def test_broken_commands_of_a_source_break_no_other(toy_source, capsys):
+    (toy_source / "commands.py").write_text("import respike.nothing_of_that_name\n")
     assert cli.main([]) == 0
     shown = capsys.readouterr()
     assert "\n    report" in shown.out and shown.err.count("\n") == 1
     assert "the commands of toy are left out (ModuleNotFoundError" in shown.err
 
 
-def test_a_source_takes_its_recorded_parts_back(toy, folder, monkeypatch, capsys):
+def test_a_source_takes_its_recorded_parts_back(toy_source, folder, monkeypatch, capsys):
     from respike.runs import records
     from respike.workflow import config
 
@@ -147,7 +134,7 @@ def test_a_source_takes_its_recorded_parts_back(toy, folder, monkeypatch, capsys
     monkeypatch.setattr(records, "load", lambda: ["a record", "another"])
     call = ["record", "--restore", "--scale", "paper"]
     assert cli.main(call) == 0 and capsys.readouterr().out == ""  # no source can
-    (toy / "restore.py").write_text(
+    (toy_source / "restore.py").write_text(
         "def restore(records, scale, parts):\n"
         "    assert records == ['a record', 'another']\n"
         "    return len(records), len(scale)\n"

@@ -90,7 +90,7 @@ rule report:
         network_figures=[
             f"{FIGURES}/networks_{kind}.png" for kind in ("operations", "time")
         ],
-        bibliography="references.bib",
+        bibliography=jobs.bibliographies(config),
         benchmarks=dag.existing("reports/benchmarks.csv"),
         scaling=dag.existing("reports/scaling.csv"),
     output:
@@ -139,7 +139,7 @@ rule report_from_records:
         records=dag.record_files({**config, "scale": "default"}),
         config="config.yaml",
         ledgers=[str(jobs.ledger_of(source)) for source in config["sources"]],
-        bibliography="references.bib",
+        bibliography=jobs.bibliographies(config),
     output:
         html="reports/from_records/comparison.html",
         markdown="reports/from_records/comparison.md",
