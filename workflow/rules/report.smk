@@ -33,7 +33,7 @@ rule judge:
         kept=dag.kept_json(
             load_config("config.yaml", {"scale": SCALE}, everything=True)
         ),
-        code=code_digest("respike.report.collect"),
+        code=jobs.report_code("respike.report.collect"),
         pins=pins_digest("respike.report.collect"),
         schemas=dag.file_digest("workflow/schemas/claims.schema.yaml"),
     message:
@@ -159,7 +159,7 @@ rule report_from_records:
     params:
         scale="default" if SCALE == "smoke" else SCALE,
         records=lambda wc: dag.RECORDS.as_posix(),
-        code=code_digest("respike.report.from_records"),
+        code=jobs.report_code("respike.report.from_records"),
         figures=" ".join(
             code_digest(module)
             for module in (

@@ -124,6 +124,15 @@ def bibliographies(config: dict) -> list[str]:
     return [sources.BIBLIOGRAPHY, *(str(sources.file_of(s, sources.BIBLIOGRAPHY)) for s in own)]
 
 
+def report_code(module: str) -> str:
+    """Return the code digest of a module of the report, with those of the `costs.py` of sources.
+
+    The report looks for these files: no import leads to them.
+    """
+    brought = [f"respike.sources.{source}.costs" for source in sources.with_file("costs.py")]
+    return " ".join(map(code_digest, (module, *brought)))
+
+
 # -------------------------------------------------------------------------------------- figures
 
 
