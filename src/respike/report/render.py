@@ -74,7 +74,6 @@ NETWORK_COLUMNS = (
     "Time steps", "Spikes per image", "Synaptic operations", "State updates", "ANN MACs", "Energy",
     "Energy of the ANN", "Images shown", "Training time", "Against the best",
 )  # fmt: skip
-SET_TITLES = {"mnist": "MNIST", "nmnist": "N-MNIST"}
 
 
 def claim_view(claim: dict) -> dict:
@@ -228,7 +227,7 @@ def group_view(group: dict) -> dict:
                 f"p = {wording.small(pair['p_holm'])}",
             }  # fmt: skip
         )
-    return {**group, "rows": rows, "title": SET_TITLES[group["data_set"]]}
+    return {**group, "rows": rows}
 
 
 def pair_data(groups: list[dict]) -> dict:
