@@ -2,8 +2,7 @@
 
 Networks are found by what their runs declare (`respike.runs.result.Network`), not by name. Those
 with the same labels in the same order are compared; of a data set only the largest test set is
-shown.
-Accuracy follows from the predictions that each run keeps.
+shown. Accuracy follows from the predictions that each run keeps.
 """
 
 from __future__ import annotations
