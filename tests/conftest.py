@@ -81,9 +81,9 @@ def nmnist_archive(request, mnist_folder, tmp_path_factory):
         pass
     from respike.commands import emulate
     from respike.data import mnist
-    from respike.data.emulator import camera
+    from respike.data.emulator import parameters
 
-    data, n = mnist.load(mnist_folder), len(camera.fitted_images()) + 200
+    data, n = mnist.load(mnist_folder), len(parameters.fitted_images()) + 200
     folder = tmp_path_factory.mktemp("nmnist")
     emulate.write_recordings(data.train_images, data.train_labels, np.arange(n), folder, seed=99)
     return Path(shutil.make_archive(str(folder / "nmnist"), "zip", folder, "NMNIST/Train"))

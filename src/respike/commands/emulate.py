@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from respike.data.emulator import camera
+from respike.data.emulator import camera, parameters
 from respike.data.nmnist import official
 from respike.data.nmnist.event_table import EventTable, Recordings
 from respike.runs import foreign
@@ -97,7 +97,7 @@ def write_recordings(
 
 def _tables(images, labels, indices, seed, split, device) -> Iterator[tuple[EventTable, int]]:
     """Yield the emulated recordings block by block, and how many they are by then."""
-    p = camera.load_parameters()
+    p = parameters.load_parameters()
     for part, events, counts in camera.emulate_blocks(images[indices], indices, seed, p, device):
         offsets = np.concatenate(([0], np.cumsum(counts)))
         index = indices[part].astype(np.int32)

@@ -5,13 +5,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from respike.data.emulator import camera
+from respike.data.emulator import camera, parameters
 from respike.data.mnist import Mnist
 
 
 def emulate(data: Mnist) -> Callable[[int], float]:
     """Return a function that emulates so many recordings; it returns CPU seconds."""
-    p = camera.load_parameters()
+    p = parameters.load_parameters()
 
     def timed(size: int) -> float:
         start = time.process_time()
