@@ -71,7 +71,7 @@ def test_why_names_what_is_not_sound_any_more(verdicts, tree):
         "seed=0/metrics.json: the numbers were edited after the run",
         "seed=1/metrics.json: arrays.npz beside it was edited",
         "seed=2/metrics.json: cannot be read",
-        "seed=3/metrics.json: code of respike.report.wording was 0000000000000000",
+        "seed=3/metrics.json: code of toy train was 0000000000000000",
         "seed=4/metrics.json: current",
     ):
         assert said in text
