@@ -106,7 +106,8 @@ def test_the_table(machine):
 
 @pytest.fixture
 def toy_folder(monkeypatch, tmp_path, mnist_folder, threads):
-    (tmp_path / "toy.py").write_text(
+    (tmp_path / "toy").mkdir()
+    (tmp_path / "toy" / "benchmarks.py").write_text(
         "from respike.commands.benchmark import Case\n"
         "def cases(data, device, threads):\n"
         "    work = lambda: sum(range(1000))\n"
@@ -122,7 +123,7 @@ def test_main_writes_the_table_whole(toy_folder, tmp_path, capsys):
     assert benchmark.main(options) == 0
     (read,) = csv.DictReader(io.StringIO(out.read_text()))
     assert read["case"] == "toy" and read["device"] == "cpu" and read["threads"] == "1"
-    assert read["source"] == "toy"  # the file that it is from
+    assert read["source"] == "toy"  # the folder that it is from
     assert float(read["ratio"]) > 0 and read["machine"] and "torch" in read["versions"]
     assert [p.name for p in out.parent.iterdir()] == ["bench.csv"]
     assert str(out) in capsys.readouterr().out

@@ -68,7 +68,7 @@ def test_results_of_this_machine_stand_beside(recorded):
 
 
 def test_stale_records_judge_nothing_and_the_claim_says_so(recorded, monkeypatch):
-    monkeypatch.setattr(records.provenance, "code_digest", lambda module: "f" * 16)
+    monkeypatch.setattr(records.provenance, "code_digest", lambda module, **more: "f" * 16)
     found = claims(build(recorded))["toy.good"]
     assert found["verdict"]["status"] == "not_run" and found["measured"] is None
     assert found["verdict"]["reason"].startswith("Its records are stale and judge nothing: code of")

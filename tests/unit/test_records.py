@@ -142,7 +142,7 @@ def test_the_newest_current_record_counts_and_stale_ones_are_told(tmp_path, kept
     other = {PATH: WANTED[PATH] | {"settings": {"epochs": 3}}}
     chosen = records.choose(other, loaded(kept), "default")
     assert chosen.stale[PATH][1] == ["setting epochs was 2, is now 3"]
-    monkeypatch.setattr(provenance, "code_digest", lambda module: "f" * 16)
+    monkeypatch.setattr(provenance, "code_digest", lambda module, **more: "f" * 16)
     chosen = records.choose(WANTED, loaded(kept), "default")
     assert not chosen.current
     assert "is now ffffffffffffffff" in chosen.stale[PATH][1][0]

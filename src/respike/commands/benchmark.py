@@ -1,6 +1,6 @@
 """Time our code beside its peers: `respike bench` or `make bench` writes reports/benchmarks.csv.
 
-The cases are the functions `cases(data, device, threads)` of the files in benchmarks/. Ours, the
+The cases are the functions `cases(data, device, threads)` of the sources' benchmarks.py. Ours, the
 peer and the floor (the least that dense arithmetic needs) are timed in turn, round after round in
 one process, so that a machine that slows down slows all of them; a ratio is taken within a round.
 """
@@ -44,7 +44,7 @@ class Case:
     device: str = "cpu"
     threads: int = 1
     note: str = ""
-    source: str = ""  # name of the file that the case is from
+    source: str = ""  # that the case is from
 
 
 def measure(case: Case, rounds: int, least_s: float, clock=time.perf_counter) -> dict:
@@ -114,7 +114,7 @@ def shown(found: dict[str, str]) -> str:
 
 
 def load_cases(folder: Path, data, device: str, threads: int) -> list[Case]:
-    """Return the cases of every file in the folder, by file name."""
+    """Return the cases of every source in the folder, by its name."""
     found = []
     for file in sorted(folder.glob("*/benchmarks.py")):
         spec = importlib.util.spec_from_file_location(f"benchmarks.{file.parent.name}", file)
