@@ -155,7 +155,9 @@ def source_view(source: dict, figures: Path, out: Path) -> dict:
         **source,
         "claims": claims,
         "ordered": sorted(claims, key=lambda claim: (claim["rank"], claim["place"])),
-        "answer": source.get("answer", "") if held + failed + unsure else "",
+        **{
+            key: source.get(key, "") if held + failed + unsure else "" for key in ("answer", "more")
+        },
         "tally": tally,
         "headline_claims": [claim for claim in chosen if claim["measured"]],
         "variants": _variants(source["protocols"], claims),
