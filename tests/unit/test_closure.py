@@ -259,10 +259,13 @@ def test_files_beside_a_module_count_by_content(digest, tmp_path):
 
 
 def test_plumbing_counts_by_name_alone(digest):
-    uses = {"train": "from respike.runs.result import Result\ndef run(s):\n    return Result(s)\n"}
-    before = digest(**uses, job="def Result(x):\n    return x\n")
-    assert digest(**uses, job="def Result(x):\n    return 2 * x\n") == before
-    assert digest(train=uses["train"].replace("Result", "Network"), job="Network = 1\n") != before
+    text = "from respike.runs.result import Result\ndef run(s):\n    return Result(s)\n"
+    result = "def Result(x):\n    return x\nNetwork = 1\n"
+    runs = {"runs/__init__": ""}
+    before = digest(train=text, **runs, **{"runs/result": result})
+    assert digest(train=text, **runs, **{"runs/result": result.replace("return x", "x")}) == before
+    text = text.replace("Result", "Network")
+    assert digest(train=text, **runs, **{"runs/result": result}) != before
 
 
 def test_an_edit_counts_at_once(tmp_path):
