@@ -15,7 +15,7 @@ HISTORY = "src/respike/runs/digest_bridge.json"
 
 def core():
     """Return the tracked files of the package, the workflow and the tests' helpers."""
-    patterns = ("src/respike", "workflow", "Snakefile", ":(glob)tests/*.py", ":(glob)profiles/*/config.yaml")
+    patterns = ("src/respike", "workflow", "Snakefile", ":(glob)tests/*.py")
     names = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *patterns],
         cwd=ROOT, capture_output=True, text=True, check=True,

@@ -1,4 +1,4 @@
-"""Every experiment of every source has the settings that its module reads, each with its meaning."""
+"""Every experiment has the settings that its module reads, and each says what it is."""
 
 import dataclasses
 import importlib
