@@ -114,31 +114,34 @@ def test_make_help_names_every_target(smoke_tree):
         ] == targets
 
 
+SOURCE = "src/respike/sources/poisson_mlp/config.yaml"
+
+
 @pytest.mark.parametrize(
-    ("old", "new", "says"),
+    ("file", "old", "new", "says"),
     [
-        ("    train: # Step 3\n      settings:\n        n_train:",
-         "    train: # Step 3\n      settings:\n        n_trian:",
+        (SOURCE, "    n_train: 10000\n    n_val", "    n_trian: 1\n    n_val",
          "sources.poisson_mlp.train.settings.n_trian: unknown key; did you mean n_train?"),
-        ("scale: default", "scale: defualt", "found 'defualt' (text); did you mean default?"),
-        ("num_steps: 50\n", "num_steps: -1\n", "num_steps: found -1, allowed is at least 1"),
-        ("num_steps: 50\n", "num_steps: many\n", "num_steps: found 'many' (text)"),
-        ("smoke: [0, 1]\n", "smoke: []\n", "seeds.smoke: found an empty list"),
-        ("smoke: [0, 1]\n", "smoke: [0, 0]\n", "seeds.smoke: 0 is given twice"),
-        ("scale: default", "scale: default\nscale: smoke", "scale"),
+        (SOURCE, "num_steps: 50\n", "num_steps: -1\n", "found -1, allowed is at least 1"),
+        (SOURCE, "num_steps: 50\n", "num_steps: many\n", "num_steps: found 'many' (text)"),
+        ("config.yaml", "scale: default", "scale: defualt",
+         "found 'defualt' (text); did you mean default?"),
+        ("config.yaml", "smoke: [0, 1]\n", "smoke: []\n", "seeds.smoke: found an empty list"),
+        ("config.yaml", "smoke: [0, 1]\n", "smoke: [0, 0]\n", "seeds.smoke: 0 is given twice"),
+        ("config.yaml", "scale: default", "scale: default\nscale: smoke", "scale"),
     ],
 )  # fmt: skip
-def test_a_mistake_in_the_configuration_stops_with_one_clear_line(smoke_tree, old, new, says):
-    with smoke_tree.unchanged("config.yaml"):
-        path = smoke_tree / "config.yaml"
+def test_a_mistake_in_the_configuration_stops_with_one_clear_line(smoke_tree, file, old, new, says):
+    with smoke_tree.unchanged(file):
+        path = smoke_tree / file
         text = path.read_text()
         assert old in text
         path.write_text(text.replace(old, new, 1))
         done = smoke_tree.run("snakemake", "--dry-run", status=1)
     shown = done.stdout + done.stderr
     assert "Traceback" not in shown
-    [line] = [line for line in shown.splitlines() if line.startswith("config.yaml:")]
-    assert re.match(r"config\.yaml:\d+: ", line) and says in line
+    [line] = [line for line in shown.splitlines() if line.startswith(f"{file}:")]
+    assert re.match(rf"{file}:\d+: ", line) and says in line
     assert len(shown.splitlines()) <= 6, shown
 
 
