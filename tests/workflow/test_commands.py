@@ -38,10 +38,10 @@ def test_check_finds_every_result_current(smoke_tree):
 def test_check_names_a_result_of_other_code(smoke_tree):
     with smoke_tree.unchanged("src/respike/spiking/energy.py"):
         path = smoke_tree / "src/respike/spiking/energy.py"
-        path.write_text(path.read_text() + "EXTRA = 1\n")
+        path.write_text(path.read_text().replace("ADD_PJ = 0.9", "ADD_PJ = 1.0"))
         shown = smoke_tree.run("respike", "check", "--scale", "smoke", status=1).stdout
     assert "results/smoke/poisson_mlp/train/seed=0/metrics.json: code of " in shown
-    assert "encode" not in shown  # does not import it
+    assert "encode" not in shown  # does not reach it
 
 
 def test_claims_lists_all_with_their_status(smoke_tree):
