@@ -46,7 +46,7 @@ scaling: setup  ## cost of each experiment against its size: reports/scaling.csv
 lint: setup  ## style and workflow checks
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
-	@$(RUN) snakefmt --check Snakefile workflow
+	@$(RUN) snakefmt --check Snakefile workflow src/respike/sources
 	@$(RUN) snakemake --lint
 
 lock:  ## remake requirements.lock from pyproject.toml (needs uv)

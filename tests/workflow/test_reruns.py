@@ -128,8 +128,7 @@ HARMLESS = {
         replace(("float(lif.beta), device", "float(lif.beta) / 2, device")),
     ),
     "code for a GPU, in no experiment": (
-        f"{SOURCES}/stdp_tables/gpu.py",
-        lambda text: re.sub(r"(?m)^([A-Z]+) = (\d+)", r"\1 = 1\2", text),
+        f"{SOURCES}/stdp_tables/gpu.py", replace(("1 / datum * 1000", "1 / datum * 999"))
     ),
     "comment in a figure": (DRAW, add("# a remark")),
     "runner of experiments": (
