@@ -160,6 +160,22 @@ def made_recordings():
 
 
 @pytest.fixture
+def toy_source(tmp_path, monkeypatch):
+    """Return the folder of a source `toy`, the only one, with an empty ledger."""
+    import respike.sources
+    from respike.runs import sources
+
+    folder = tmp_path / "sources" / "toy"
+    folder.mkdir(parents=True)
+    (folder / sources.LEDGER).touch()
+    monkeypatch.setattr(sources, "FOLDER", folder.parent)
+    monkeypatch.setattr(respike.sources, "__path__", [str(folder.parent)])
+    yield folder
+    for name in [name for name in sys.modules if name.startswith("respike.sources.toy")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
 def threads():
     """Return a function that sets the threads of numba and torch; both are put back at the end."""
     import numba

@@ -138,6 +138,7 @@ HARMLESS = {
     "cli.py": ("src/respike/commands/cli.py", add("EXTRA = 1")),
     "status.py": ("src/respike/commands/status.py", add("EXTRA = 1")),
     "scaling.py": ("src/respike/commands/scaling.py", add("EXTRA = 1")),
+    "cases of the scaling": ("src/respike/sources/snn_mnist/scaling.yaml", add("# a remark")),
     "a module that nothing imports": ("src/respike/new.py", add("EXTRA = 1")),
     "layout of fitted parameters": (
         f"{EMULATOR}/emulator.json", lambda text: text.replace("{\n", "{\n\n", 1)
@@ -349,6 +350,11 @@ CASES = {
     ),
     "bibliography": ("references.bib", replace(("Gradient-based", "Gradient based")),
                      lambda o: REPORT),
+    "bibliography of a document": (
+        "src/respike/sources/stdp_tables/references.bib",
+        replace(("Unsupervised learning of digit", "Unsupervised learning of digits")),
+        lambda o: REPORT,
+    ),
     "template": ("src/respike/report/templates/comparison.html.j2", add("<!-- a remark -->"),
                  lambda o: REPORT),
     "costs and their plots in the report": (
