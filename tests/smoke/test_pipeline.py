@@ -217,6 +217,7 @@ def start_s(smoke_tree):
     return seconds(lambda: smoke_tree.run("snakemake", "--version"), times=3)
 
 
+@pytest.mark.alone
 def test_a_dry_run_of_the_finished_tree_answers_at_once(smoke_tree, start_s):
     def dry_run():
         done = smoke_tree.snakemake("--dry-run")
@@ -225,6 +226,7 @@ def test_a_dry_run_of_the_finished_tree_answers_at_once(smoke_tree, start_s):
     assert seconds(dry_run, times=3) < 4 * start_s  # less than 5 s
 
 
+@pytest.mark.alone
 def test_an_edited_template_is_soon_in_the_report(copied_tree, start_s):
     template = copied_tree / "src/respike/report/templates/comparison.html.j2"
     template.write_text(template.read_text().replace("</body>", "<p>a new line</p></body>"))
