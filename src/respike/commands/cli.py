@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 The workflow itself is run by Snakemake:
-  make report                        everything at the scale of config.yaml, then the report
-  make report SCALE=smoke            a few samples, to see that it works
+  make report [SCALE=smoke]          everything, then the report (smoke: a few samples, a check)
   snakemake --cores 2 <result file>  one result
   snakemake -n --quiet host          what would run, and why
 Exit status: 0 well, 1 a check found something, 2 wrong use or unreadable files, 70 our fault (log).
@@ -208,6 +207,8 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--out", type=given, metavar="FILE.json", help="default: print")
     one.add_argument("--data", type=given, default=Path("data/mnist"), help="default data/mnist")
     one.set_defaults(scale="paper")
+    one = add("new-source", _new_source, "begin the folder of another document, with an example")
+    one.add_argument("name", metavar="NAME", help="its id, as my_paper")
     add("bench", None, "time our code beside its peers: reports/benchmarks.csv")
     add("scaling", None, "measure cost against size: reports/scaling.csv")
     return parser
@@ -459,6 +460,12 @@ def _digest(options: argparse.Namespace) -> None:
     print(f"pins {provenance.pins_digest(options.module)}, from")
     for name in provenance.third_party(options.module):
         print(f"  {name}=={locked[name]}")
+
+
+def _new_source(options: argparse.Namespace) -> None:
+    from respike.commands import new_source
+
+    new_source.main(options.name)
 
 
 def _emulate(options: argparse.Namespace) -> None:
