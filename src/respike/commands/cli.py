@@ -285,6 +285,8 @@ def _check(options: argparse.Namespace) -> int:
     stale = sum(bool(record.why_stale) for record in kept)
     withdrawn = sum(bool(record.withdrawn) for record in kept)
     print(f"{len(kept)} run records, none edited; {stale} stale, {withdrawn} withdrawn")
+    for row in collect.of_unknown_sources(kept):
+        print(f"  {row['records']} of {row['source']}, a source that is not here: shown as such")
     _say_remarks([record.result for record in kept])
     return 0
 
