@@ -259,10 +259,13 @@ def test_files_beside_a_module_count_by_content(digest, tmp_path):
 
 
 def test_plumbing_counts_by_name_alone(digest):
-    uses = {"train": "from respike.runs.result import Result\ndef run(s):\n    return Result(s)\n"}
-    before = digest(**uses, job="def Result(x):\n    return x\n")
-    assert digest(**uses, job="def Result(x):\n    return 2 * x\n") == before
-    assert digest(train=uses["train"].replace("Result", "Network"), job="Network = 1\n") != before
+    text = "from respike.runs.result import Result\ndef run(s):\n    return Result(s)\n"
+    result = "def Result(x):\n    return x\nNetwork = 1\n"
+    runs = {"runs/__init__": ""}
+    before = digest(train=text, **runs, **{"runs/result": result})
+    assert digest(train=text, **runs, **{"runs/result": result.replace("return x", "x")}) == before
+    text = text.replace("Result", "Network")
+    assert digest(train=text, **runs, **{"runs/result": result}) != before
 
 
 def test_an_edit_counts_at_once(tmp_path):
@@ -363,3 +366,25 @@ def test_equal_names_of_graphs_do_not_mix(tmp_path):
     two = closure(["respike.train.run"], tree(tmp_path / "2", **BASE))
     assert one.digest == two.digest
     assert closures.bound_names("respike.neuron", tmp_path / "1") >= {"step", "THRESH", "np"}
+
+
+def test_what_only_a_gpu_needs_counts_for_results_of_a_gpu_alone(tmp_path):
+    text = """
+        def run(settings, device):
+            if device == "cuda":
+                from respike.nets import gpu
+                return gpu.step(settings)
+            return settings
+        """
+    engine = "import triton\ndef step(x):\n    return x + 1\n"
+    found = []
+    for number, code in enumerate((engine, engine.replace("+ 1", "+ 2"))):
+        modules = {"train": text, "nets/__init__": "", "nets/gpu": code}
+        src = tree(tmp_path / str(number), **modules)
+        found.append([closure(["respike.train.run"], src, device) for device in ("cpu", "cuda")])
+    (cpu, cuda), (cpu_after, cuda_after) = found
+    assert cpu.digest == cpu_after.digest != cuda.digest != cuda_after.digest
+    assert "respike.nets.gpu" not in cpu.modules and "respike.nets.gpu" in cuda.modules
+    other = text.replace("gpu.step", "gpu.other")
+    src = tree(tmp_path / "2", **modules | {"train": other, "nets/gpu": engine + "other = step\n"})
+    assert closure(["respike.train.run"], src, "cpu").digest != cpu.digest

@@ -4,6 +4,7 @@ import ast
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -262,6 +263,34 @@ def test_a_table_does_not_take_the_place_of_a_users_files(precious, tmp_path):
     assert untouched() and (folder / "train_labels.npy").read_bytes() == b"the user's own"
 
 
+def test_a_run_does_not_begin_where_it_would_remove_a_users_manifest(tmp_path):
+    place = tmp_path / "data" / "mnist"
+    place.mkdir(parents=True)
+    (place / "manifest.json").write_text('{"name": "a web page"}')
+    command = [sys.executable, "-m", "snakemake", "-n", "--config", "scale=smoke"]
+    command += [f'data={{"folder": "{tmp_path / "data"}"}}']
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    said = done.stdout + done.stderr
+    assert done.returncode and f"{place / 'manifest.json'} is there" in said
+    assert "data.folder" in said and "Traceback" not in said
+    (place / "manifest.json").write_text('{"dataset": "mnist"}')
+    owned.check_data(tmp_path / "data")
+
+
+def test_the_report_from_records_takes_no_users_files(precious):
+    from respike.report import from_records
+
+    folder, untouched = precious
+    (folder / "results.csv").write_text("the user's own")
+    with pytest.raises(owned.NotOwned, match=r"results\.csv is there"):
+        from_records.build("default", folder, folder, folder)
+    (folder / "figures").mkdir()
+    with pytest.raises(owned.NotOwned, match="figures is there"):
+        from_records.draw({"sources": []}, None, folder)
+    assert untouched() and (folder / "results.csv").read_text() == "the user's own"
+
+
 # ----------------------------------------------------------------------------------- the whole code
 
 # Where files are written, removed or renamed otherwise than by files.py and owned.py.
@@ -438,6 +467,11 @@ def test_a_slurm_of_tests_takes_no_folder_of_a_user(precious):
     folder, untouched = precious
     (folder / "slurm.conf").write_text("of a real cluster")
     script = ROOT / "workflow" / "slurm" / "start.sh"
-    done = subprocess.run(["bash", str(script), str(folder)], capture_output=True, text=True)
+    (folder / "apt-get").write_text("#!/bin/sh\nexit 1\n")  # a fault here must install nothing
+    (folder / "apt-get").chmod(0o755)
+    env = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", str(script), str(folder)], env=env, capture_output=True, text=True
+    )
     assert done.returncode and (folder / "slurm.conf").read_text() == "of a real cluster"
     assert untouched() and ("name another folder" in done.stderr or "must be root" in done.stderr)

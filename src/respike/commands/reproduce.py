@@ -119,7 +119,7 @@ def run(paths: list[str], config: dict, into: Path, cores: int) -> None:
     owned.NotOwned
         `into` holds anything that is not provably of an earlier call; nothing is touched.
     """
-    if run_lock.held(into / ".snakemake"):
+    if run_lock.living(into):
         raise ReproduceError(f"a run is at work in {into}: wait for it, or name another folder")
     owned.make_empty(into)
     copy_project(into)

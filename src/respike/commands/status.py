@@ -247,7 +247,7 @@ def estimate(run: Run, config: dict, now: datetime) -> dict:
 def startup(run: Run) -> dict | None:
     """Return CPU seconds of the experiments that this run ended, and how much of it was start-up.
 
-    Each says so in the last line of its log (respike.workflow.run_experiment); None where none does.
+    Each says so in the last line of its log; None where none does.
     """
     whole, start, count = 0.0, 0.0, 0
     for job in run.of(ended=True):

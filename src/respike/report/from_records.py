@@ -62,8 +62,11 @@ def build(scale: str, folder: Path, out: Path, work: Path) -> dict:
     """Write the report of one scale from the records in `folder`; return its verdicts.
 
     `work` is where records are unpacked for the figures. Raises records.RecordError on a record
-    that was tampered with, and ledger.LedgerError.
+    that was tampered with, ledger.LedgerError, and owned.NotOwned where a user's file stands in the
+    way.
     """
+    written = [*render.FILES, "verdicts.json"]
+    owned.check_new(*(out / name for name in written))
     config = configuration.load("config.yaml", {"scale": scale}, everything=True)
     wanted = dag.wanted(config)
     kept = records.load(folder)
@@ -92,6 +95,7 @@ def build(scale: str, folder: Path, out: Path, work: Path) -> dict:
     for figure in (figure for source in verdicts["sources"] for figure in source["figures"]):
         figure["drawn_from"] = drawn_from.get(figure["id"])
     plot_networks(groups, work, figures)
+    owned.claim(out, written)
     render.write(verdicts, groups, collect.table(runs), figures, out, [])
     files.write_json(out / "verdicts.json", verdicts)
     return verdicts
@@ -103,6 +107,7 @@ def draw(config: dict, chosen: records.Chosen, work: Path) -> tuple[Path, dict[s
     Return the folder of figures, and figure -> [runs that it is drawn from, runs of the scale] for
     those that lack some.
     """
+    owned.claim(work, ["figures", "results", "networks.json"])
     figures, drawn_from = work / "figures", {}
     for source in config["sources"]:
         for figure, inputs in jobs.figures(config, source).items():
@@ -145,7 +150,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--work", required=True, type=Path, help="folder for unpacked records")
     parser.add_argument("--out", required=True, type=Path, help="folder of the report")
     args = parser.parse_args(argv)
-    owned.claim(args.work, ["figures", "networks.json", "results"])
     owned.check_new(args.out / "verdicts.json")
     verdicts = build(args.scale, args.records, args.out, args.work)
     counts = verdicts["counts"]

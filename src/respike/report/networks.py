@@ -1,8 +1,8 @@
 """Every trained network side by side on the same test images: table, pairs, for all documents.
 
-Networks are found by what their runs declare (`respike.runs.result.Network`), not by name. Those with
-the same labels in the same order are compared; of a data set only the largest test set is shown.
-Accuracy follows from the predictions that each run keeps.
+Networks are found by what their runs declare (`respike.runs.result.Network`), not by name. Those
+with the same labels in the same order are compared; of a data set only the largest test set is
+shown. Accuracy follows from the predictions that each run keeps.
 """
 
 from __future__ import annotations

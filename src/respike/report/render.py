@@ -441,6 +441,11 @@ def rows_of(table: Path | None) -> list[dict]:
         return list(csv.DictReader(stream))
 
 
+FILES = (
+    "comparison.html", "comparison.md", "verdicts.csv", "results.csv", "networks.csv", "pairs.csv",
+)  # fmt: skip
+
+
 def write(
     verdicts: dict,
     groups: list[dict],
@@ -452,16 +457,12 @@ def write(
 ) -> None:
     """Write every file of the report into the folder `out`."""
     data = context(verdicts, figures, out, benchmarks, groups, scaling)
-    written = {
-        "comparison.html": render_html(data),
-        "comparison.md": render_markdown(data),
-        "verdicts.csv": render_csv(data),
-        "results.csv": runs,
-        "networks.csv": networks.table(groups),
-        "pairs.csv": networks.pair_table(groups),
-    }
-    owned.check_new(*(out / name for name in written))
-    for name, text in written.items():
+    texts = (
+        render_html(data), render_markdown(data), render_csv(data), runs,
+        networks.table(groups), networks.pair_table(groups),
+    )  # fmt: skip
+    owned.check_new(*(out / name for name in FILES))
+    for name, text in zip(FILES, texts, strict=True):
         files.write_text(out / name, text)
 
 

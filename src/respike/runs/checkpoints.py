@@ -18,7 +18,7 @@ MADE_FROM = "kept: made from"  # array beside those of a part
 
 def of_job(folder: Path | str, made_from: Mapping, data_sha256: dict, device: str) -> "Kept":
     """Return the parts of jobs made from this code and these pins, data and kind of device."""
-    code, pins = provenance.digests(made_from)
+    code, pins = provenance.digests({**made_from, "device": device})
     made = {"code": code, "pins": pins, "data_sha256": data_sha256, "device": device}
     return Kept(folder, made)
 

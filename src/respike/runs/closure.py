@@ -6,6 +6,10 @@ over definitions; those that refer to one another in a circle are hashed as one 
 places of modules do not enter, nor do names of definitions, comments, docstrings, annotations and
 layout: code can be moved, renamed and split, and only what an experiment can reach counts for it.
 
+Code for a GPU stands in modules named `gpu` or `*_gpu`, which are imported where it runs. For a
+result that is made on the CPU it counts by name, as plumbing does: work on it makes no such result
+stale. A job on the CPU asserts that none of it was loaded (`respike.runs.loaded`).
+
 Where a reference cannot be followed (a module used as an object), the whole module counts. Calls
 that are evaluated on import and that are not known to be free of effects count for everything that
 imports their module. Files are only read, nothing is imported; the digest is the same under Python
@@ -68,15 +72,22 @@ def is_plumbing(module: str) -> bool:
     return module not in COUNTED and not PLUMBING.isdisjoint(around)
 
 
-def closure(roots: Iterable[str], src: Path = SRC) -> Closure:
+def is_for_gpu(module: str) -> bool:
+    """Return whether a module of ours runs on a GPU alone."""
+    return module.rpartition(".")[2].split("_")[-1] == "gpu"
+
+
+def closure(roots: Iterable[str], src: Path = SRC, device: str = "cuda") -> Closure:
     """Return what `roots` reach, each a dotted name as respike.spiking.lif.step or a whole module.
+
+    With `device` cpu what only a GPU needs counts by name.
 
     Raises
     ------
     ProvenanceError
         A root does not exist, or a reference cannot be followed; the message names file and line.
     """
-    return _graph(src).closure(tuple(roots))
+    return _graph(src, device).closure(tuple(roots))
 
 
 def bound_names(module: str, src: Path = SRC) -> set[str]:
@@ -95,21 +106,21 @@ def file_of(module: str, src: Path = SRC) -> Path | None:
     return _graph(src).file(module)
 
 
-_graphs: dict[Path, Graph] = {}
+_graphs: dict[tuple[Path, str], Graph] = {}
 
 
-def _graph(src: Path) -> Graph:
-    graph = _graphs.get(src)
+def _graph(src: Path, device: str = "cuda") -> Graph:
+    graph = _graphs.get((src, device))
     if graph is None or not graph.is_current():
-        graph = _graphs[src] = Graph(src)
+        graph = _graphs[src, device] = Graph(src, device)
     return graph
 
 
 class Graph:
     """All references among the definitions below one folder, followed as they are asked for."""
 
-    def __init__(self, src: Path):
-        self.src = src
+    def __init__(self, src: Path, device: str = "cuda"):
+        self.src, self.device = src, device
         self._stats: dict[Path, tuple] = {}
         self._digests: dict[Node, str] = {}
         self._known: dict[tuple, Closure] = {}
@@ -119,6 +130,10 @@ class Graph:
     def is_current(self) -> bool:
         """Return whether no file that was read has changed, come or gone."""
         return all(_stat(file) == found for file, found in self._stats.items())
+
+    def is_left_out(self, module: str) -> bool:
+        """Return whether a module counts by the names that are taken from it alone."""
+        return is_plumbing(module) or (self.device == "cpu" and is_for_gpu(module))
 
     # ------------------------------------------------------------------------- single modules
 
@@ -161,7 +176,7 @@ class Graph:
         todo = list(modules)
         while todo:
             module = todo.pop()
-            if module in seen or is_plumbing(module) or self.file(module) is None:
+            if module in seen or self.is_left_out(module) or self.file(module) is None:
                 continue
             seen.add(module)
             todo += self.own_modules(self.scan(module)["imports"], module)
@@ -198,7 +213,7 @@ class Graph:
             (n for n in range(len(parts), 0, -1) if self.file(".".join(parts[:n]))), 0
         )  # fmt: skip
         target, rest = ".".join(parts[:cut]), parts[cut:]
-        if is_plumbing(target):
+        if self.is_left_out(target):
             return [Reference(plumbing=".".join(rest), outside=BEHIND.get(target))]
         if not rest or rest[0].startswith("__"):
             return [Reference(node=(target, WHOLE))]
@@ -221,7 +236,7 @@ class Graph:
         if not found:
             for star in scan["stars"]:
                 origin = self._absolute(star, module)
-                if self.file(origin) and not is_plumbing(origin):
+                if self.file(origin) and not self.is_left_out(origin):
                     found += self.bound(origin, name, rest)
         return found
 

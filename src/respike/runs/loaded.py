@@ -31,14 +31,21 @@ class Sources:
     An edit of what was loaded before does no harm.
     """
 
-    def __init__(self, module: str):
-        found = closure.closure(provenance.roots_of(module))
+    def __init__(self, module: str, device: str = "cuda"):
+        self.device = device
+        found = closure.closure(provenance.roots_of(module), device=device)
         self.contents = {name: file.read_bytes() for name, file in found.modules.items()}
         self.parameters = {file: file.read_bytes() for file in found.data}
 
     def check(self) -> None:
         """Raise LoadedError if something else than these files is loaded, or may have been read."""
         found = [*problems(self.contents)]
+        if self.device == "cpu":  # whose digest leaves it out
+            found += [
+                f"{name} is loaded, on the CPU: import what is for a GPU where it runs"
+                for name, _ in _modules()
+                if closure.is_for_gpu(name)
+            ]
         for file, content in self.parameters.items():
             if not file.is_file() or file.read_bytes() != content:
                 found.append(f"{file}: edited during the run, which may have read either content")

@@ -84,6 +84,15 @@ def check_new(*paths: Path | str) -> None:
             _check_absent(path)
 
 
+def check_data(folder: Path | str) -> None:
+    """Raise NotOwned if a file of the user's stands where a manifest of a data set must go.
+
+    Before a run: Snakemake removes the outputs of a job before the job can look at them.
+    """
+    for name in ("mnist", "nmnist*"):
+        check_new(*Path(folder).glob(f"{name}/manifest.json"))
+
+
 def remove(path: Path | str) -> None:
     """Remove a file if it is there; raise NotOwned if no mark lists it, WriteError if it stays."""
     path = Path(path)

@@ -54,12 +54,13 @@ def roots_of(module: str, src: Path = SRC) -> list[str]:
     return [module]
 
 
-def code_digest(module: str, src: Path = SRC) -> str:
-    """Return 16 hex digits over the logic of all definitions that `module` can reach.
+def code_digest(module: str, src: Path = SRC, device: str = "cuda") -> str:
+    """Return 16 hex digits over the logic of all definitions that `module` can reach on a device.
 
-    Files that these read beside their module, as fitted parameters, count by content.
+    Files that these read beside their module, as fitted parameters, count by content. What only a
+    GPU needs is left out for the CPU.
     """
-    return closure.closure(roots_of(module, src), src).digest
+    return closure.closure(roots_of(module, src), src, device).digest
 
 
 def compiled_digest(src: Path = SRC) -> str:
@@ -74,9 +75,9 @@ def compiled_digest(src: Path = SRC) -> str:
     return short("\n".join(f"{name} {closure.closure([name], src).digest}" for name in using))
 
 
-def third_party(module: str, src: Path = SRC) -> list[str]:
-    """Return the distributions that `module` reaches, sorted."""
-    outside = closure.closure(roots_of(module, src), src).distributions
+def third_party(module: str, src: Path = SRC, device: str = "cuda") -> list[str]:
+    """Return the distributions that `module` reaches on a device, sorted."""
+    outside = closure.closure(roots_of(module, src), src, device).distributions
     tops = outside - set(sys.stdlib_module_names)
     return sorted(normal_name(DISTRIBUTIONS.get(top, top)) for top in tops)
 
@@ -101,13 +102,18 @@ def _locked(text: str) -> dict[str, str]:
     return {normal_name(name): version for name, version in found}
 
 
-def pins_digest(module: str, src: Path = SRC, lock: Path = ROOT / "requirements.lock") -> str:
+def pins_digest(
+    module: str,
+    src: Path = SRC,
+    lock: Path = ROOT / "requirements.lock",
+    device: str = "cuda",
+) -> str:
     """Return 16 hex digits over the locked versions of the packages that `module` uses.
 
     Reads the lock, not the installed packages: a dry run works where they are not installed.
     """
     locked = locked_versions(lock)
-    needed = third_party(module, src)
+    needed = third_party(module, src, device)
     if missing := [name for name in needed if name not in locked]:
         raise ProvenanceError(
             f"{module} imports {', '.join(missing)}: not in {lock.name}. "
@@ -140,19 +146,19 @@ def checkout_state(root: Path = ROOT) -> tuple[str, bool]:
     return commit, bool(changed)
 
 
-def record(source: str, root: str) -> dict:
-    """Return the fields of metrics.json that say how a result came about.
+def record(source: str, root: str, device: str) -> dict:
+    """Return the fields of metrics.json that say how a result came about on cpu or cuda.
 
     It is named by the document and the root entry of its experiment, not by the place of its code.
     """
     module = sources.module_of(source, root)
-    names = [*third_party(module), PACKAGE]
+    names = [*third_party(module, device=device), PACKAGE]
     return {
         "schema": 2,
         "source": source,
         "root": root,
-        "code": code_digest(module),
-        "pins": pins_digest(module),
+        "code": code_digest(module, device=device),
+        "pins": pins_digest(module, device=device),
         "versions": {"python": platform.python_version()} | {n: _installed(n) for n in names},
         **where_made(),
     }
@@ -246,7 +252,8 @@ def problems(result: dict) -> list[str]:
         found.append("the numbers were edited after the run: the seal does not fit them")
     try:
         name, module = origin(result)
-        code, pins = code_digest(module), pins_digest(module)
+        device = "cpu" if result["device"] == "cpu" else "cuda"
+        code, pins = code_digest(module, device=device), pins_digest(module, device=device)
     except (ProvenanceError, sources.UnknownName) as error:
         return [*found, str(error)]
     had_code, had_pins = digests(result)
@@ -284,7 +291,8 @@ def digests(result: dict) -> tuple[str, str]:
     found = _bridge().get(result.get("module"))
     if not found or found["old"]["code"] != code:
         return code, pins
-    return found["new"]["code"], found["new"]["pins"] if found["old"]["pins"] == pins else pins
+    new = found["cpu" if result["device"] == "cpu" else "cuda"]
+    return new["code"], new["pins"] if found["old"]["pins"] == pins else pins
 
 
 @functools.cache

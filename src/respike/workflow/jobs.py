@@ -91,13 +91,14 @@ class Job:
         """Return what a result depends on; the functions take the wildcards of a job."""
         module = sources.module_of(self.source, self.root)
         config, source = self.config, self.source
+        device = "cuda" if self.gpus else "cpu"
         return {
             "root": self.root,
             "scale": config["scale"],
             "settings": lambda wildcards: dag.settings_json(config, source, wildcards.experiment),
             "protocol": lambda wc: dag.experiment(config, source, wc.experiment).protocol,
-            "code": code_digest(module),
-            "pins": pins_digest(module),
+            "code": code_digest(module, device=device),
+            "pins": pins_digest(module, device=device),
             "device": config["device"] if self.says.get("gpu") else "cpu",
         }
 

@@ -72,8 +72,8 @@ def _run_and_write(module: ModuleType, args: argparse.Namespace, label: str) -> 
     device = devices.device_name(args.device) if "device" in takes else "cpu"
     data = _loaded(getattr(module, "load", None) or mnist.load, args.data)
     # Before the run: an edit during it must show.
-    made_from = provenance.record(args.source, args.root)
-    code = loaded.Sources(module.__name__)
+    made_from = provenance.record(args.source, args.root, device)
+    code = loaded.Sources(module.__name__, device)
     code.check()
     started = datetime.datetime.now(datetime.UTC)
     start, started_cpu_s = time.perf_counter(), time.process_time()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from respike.runs import provenance
+from respike.runs import owned, provenance
 from respike.workflow import dag, limits, orphans, run_lock
 
 
@@ -72,11 +72,16 @@ def begin(
     Raises
     ------
     WorkflowError
-        This run is for Slurm, and jobs of a killed one cannot be cancelled.
+        The folder of data holds what is not ours; or this run is for Slurm, and jobs of a killed
+        one cannot be cancelled.
     """
     from snakemake.exceptions import WorkflowError
 
     root = Path(root)
+    try:
+        owned.check_data(root / config["data"]["folder"])
+    except owned.NotOwned as error:
+        raise WorkflowError(f"data.folder in config.yaml: {error}") from None
     prefix = None if slurm_settings is None else slurm_settings.jobname_prefix or ""
     said, left = run_lock.hold(root, prefix)
     for text in (said, *provenance.notes()):
