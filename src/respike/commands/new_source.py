@@ -11,15 +11,14 @@ import re
 import tempfile
 from pathlib import Path
 
-from respike.runs import files, sources
+from respike.runs import files, sources, strict_yaml
 
 TEMPLATE = Path(__file__).with_name("source_template")
 PLACEHOLDER = "NEW_SOURCE"
 LONGEST = 40  # letters; the name is part of file names, rules and lines of code
-RESERVED = frozenset(
-    {"all", "data", "figures", "judge", "mnist", "networks", "nmnist", "parts", "report"}  # rules
-    | {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}  # no words in YAML
-)
+# The rules of experiments are named <source>_<entry>; other rules begin so. `figures` lies beside
+# the folders of the sources in results/.
+RESERVED = frozenset({"figures", "mnist", "networks", "nmnist", "report"})
 
 
 class BadName(ValueError):
@@ -39,8 +38,10 @@ def _why_not(name: str, folder: Path) -> str:
         return f"it has {len(name)} letters, at most {LONGEST} are allowed"
     if keyword.iskeyword(name):
         return "it is a word of Python"
+    if not isinstance(value := strict_yaml.scalar(name), str):
+        return f"YAML reads it as {value}"
     if name in RESERVED:
-        return "it is taken by the workflow or by YAML"
+        return "the workflow uses it"
     if os.path.lexists(folder / name):
         return f"{folder / name} exists"
     for other in sources.found():
@@ -83,12 +84,12 @@ def next_steps(name: str) -> str:
     return f"""\
 {sources.file_of(name, "")} holds an example that runs. See it in the report, without the others:
   snakemake --cores 2 --config scale=smoke{only}
-Then put the document in its place, as "Adding a document" in CONTRIBUTING.md says:
+Then put the document in its place; CONTRIBUTING.md leads through it:
   claims.yaml    what it claims, where, and the rule for each claim, before anything is run
   config.yaml    the experiments that measure it; settings.py says what they can be set to
   train.py       an experiment; figures.py draws what claims.yaml lists
   benchmarks.py, scaling.yaml, references.bib   as the document needs them, or delete them
-  respike check  what is wrong, with file and line"""
+`respike check` says what is wrong, with file and line."""
 
 
 def main(name: str) -> None:
