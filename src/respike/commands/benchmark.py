@@ -113,10 +113,10 @@ def shown(found: dict[str, str]) -> str:
     return line
 
 
-def load_cases(folder: Path, data, device: str, threads: int) -> list[Case]:
-    """Return the cases of every file in the folder, by file name."""
+def load_cases(folder: Path, data, device: str, threads: int, source: str = "*") -> list[Case]:
+    """Return the cases of every source in the folder, or of one, by source."""
     found = []
-    for file in sorted(folder.glob("*/benchmarks.py")):
+    for file in sorted(folder.glob(f"{source}/benchmarks.py")):
         spec = importlib.util.spec_from_file_location(f"benchmarks.{file.parent.name}", file)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
@@ -146,6 +146,7 @@ def main(argv: list[str] | None = None) -> int:
         "--device", choices=("auto", "cpu", "cuda"), default="auto",
         help="auto: the CPU, and the GPU too if there is one",
     )  # fmt: skip
+    parser.add_argument("--source", default="*", help="only cases of this source")
     parser.add_argument("--case", default="", help="only cases whose name holds this text")
     parser.add_argument("--quick", action="store_true", help="one short round each, as a check")
     options = parser.parse_args(argv)
@@ -170,7 +171,7 @@ def main(argv: list[str] | None = None) -> int:
     rounds, least_s = (1, 0.0) if options.quick else (options.rounds, 0.25)
     made_from, rows = _made_from(), []
     for device in devices:
-        for case in load_cases(FOLDER, data, device, options.threads):
+        for case in load_cases(FOLDER, data, device, options.threads, options.source):
             if options.case in case.name:
                 set_threads(case.threads)
                 rows.append(row(case, measure(case, rounds, least_s), made_from))

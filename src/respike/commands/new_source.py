@@ -18,7 +18,7 @@ PLACEHOLDER = "NEW_SOURCE"
 LONGEST = 40  # letters; the name is part of file names, rules and lines of code
 # The rules of experiments are named <source>_<entry>; other rules begin so. `figures` lies beside
 # the folders of the sources in results/.
-RESERVED = frozenset({"figures", "mnist", "networks", "nmnist", "report"})
+RESERVED = frozenset({"figures", "mnist", "networks", "nmnist", "report", "report_from"})
 
 
 class BadName(ValueError):

@@ -424,7 +424,7 @@ def main(argv: list[str] | None = None) -> int:
     asked = parser.add_mutually_exclusive_group(required=True)
     asked.add_argument("--wanted", help="JSON file: {results: {path: ...}, figures: {id: paths}}")
     asked.add_argument("--config", help="the resolved configuration as JSON, in place of --wanted")
-    parser.add_argument("--ledgers", required=True, nargs="+")
+    parser.add_argument("--ledgers", required=True, nargs="*", help="none: no source takes part")
     parser.add_argument("--out", required=True, type=Path, help="verdicts.json")
     parser.add_argument("--runs", required=True, type=Path, help="runs.csv")
     parser.add_argument("--networks", required=True, type=Path, help="networks.json")

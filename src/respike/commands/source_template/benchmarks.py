@@ -30,7 +30,12 @@ def cases(data, device, threads):
 
     return [
         Case(
-            "NEW_SOURCE test", unit="ms per image", ours=ours, peer=peer, per_call=N_IMAGES,
-            threads=1, note="784-10, T=10; peer: image by image, spike by spike",
+            "NEW_SOURCE test",
+            unit="ms per image",
+            ours=ours,
+            peer=peer,
+            per_call=N_IMAGES,
+            threads=1,
+            note="784-10, T=10; peer: image by image, spike by spike",
         )
-    ]  # fmt: skip
+    ]

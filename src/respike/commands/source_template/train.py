@@ -1,8 +1,8 @@
-"""Ten neurons that read a rate code: each holds the mean image of its digit. Claim T-a.
+"""Ten neurons that read a rate code (Adrian 1926): each holds the mean image of its digit.
 
 An image is shown for some time steps. At each step a pixel spikes with a probability that follows
 its intensity (D1, U1), and each neuron adds the weights of the pixels that spiked to its potential.
-The highest potential is the answer. Cost: about 2 s at scale default, one core.
+The highest potential is the answer. Claim T-a. Cost: about 2 s at scale default, one core.
 """
 
 import time
