@@ -117,11 +117,12 @@ def shown(found: dict[str, str]) -> str:
     return line
 
 
-def load_cases(data: Mnist, device: str, threads: int) -> list[Case]:
-    """Return the cases of all sources, by source."""
+def load_cases(data: Mnist, device: str, threads: int, only: str | None = None) -> list[Case]:
+    """Return the cases of all sources, or of one, by source."""
     return [
         dataclasses.replace(case, source=source)
         for source in sources.with_file("benchmarks.py")
+        if only in (None, source)
         for case in sources.load(source, "benchmarks").cases(data, device, threads)
     ]
 
@@ -147,6 +148,7 @@ def main(argv: list[str] | None = None) -> int:
         "--device", choices=("auto", "cpu", "cuda"), default="auto",
         help="auto: the CPU, and the GPU too if there is one",
     )  # fmt: skip
+    parser.add_argument("--source", help="only cases of this source")
     parser.add_argument("--case", default="", help="only cases whose name holds this text")
     parser.add_argument("--quick", action="store_true", help="one short round each, as a check")
     options = parser.parse_args(argv)
@@ -171,7 +173,7 @@ def main(argv: list[str] | None = None) -> int:
     rounds, least_s = (1, 0.0) if options.quick else (options.rounds, 0.25)
     made_from, rows = _made_from(), []
     for device in devices:
-        for case in load_cases(data, device, options.threads):
+        for case in load_cases(data, device, options.threads, options.source):
             if options.case in case.name:
                 set_threads(case.threads)
                 rows.append(row(case, measure(case, rounds, least_s), made_from))

@@ -15,8 +15,7 @@ from respike.runs import command, sources, surroundings
 
 EPILOG = """\
 The workflow itself is run by Snakemake:
-  make report                        everything at the scale of config.yaml, then the report
-  make report SCALE=smoke            a few samples, to see that it works
+  make report [SCALE=smoke]          everything, then the report (smoke: a few samples, a check)
   snakemake --cores 2 <result file>  one result
   snakemake -n --quiet host          what would run, and why
 Exit status: 0 well, 1 a check found something, 2 wrong use or unreadable files, 70 our fault (log).

@@ -23,8 +23,14 @@ def add_to(commands) -> None:
     one = add(commands, "status", _status, "tell what runs, how far it is, time left, what failed")
     one.add_argument("--watch", action="store_true", help="show it again every few seconds")
     one.add_argument("--json", action="store_true", help="for programs")
-    one = add(commands, "digest", _digest, "show the digests of a module and what they cover")
-    one.add_argument("module", help="as respike.sources.poisson_mlp.train")
+    one = add(
+        commands, "digest", _digest, "show the digests of an experiment and what they cover", True
+    )
+    one.add_argument("source", help="id of a source, as poisson_mlp")
+    one.add_argument("experiment", help="name of an experiment, as train")
+    one.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
+    one = add(commands, "new-source", _new_source, "begin the folder of another document")
+    one.add_argument("name", metavar="NAME", help="its id, as my_paper")
 
 
 def _config(options: argparse.Namespace) -> None:
@@ -79,6 +85,8 @@ def _check(options: argparse.Namespace) -> int:
     stale = sum(bool(record.why_stale) for record in kept)
     withdrawn = sum(bool(record.withdrawn) for record in kept)
     print(f"{len(kept)} run records, none edited; {stale} stale, {withdrawn} withdrawn")
+    for row in collect.of_unknown_sources(kept):
+        print(f"  {row['records']} of {row['source']}, a source that is not here: shown as such")
     say_remarks([record.result for record in kept])
     return 0
 
@@ -97,12 +105,22 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _digest(options: argparse.Namespace) -> None:
-    from respike.runs import closure, provenance
+    from respike.runs import closure, provenance, sources
+    from respike.workflow import dag
 
-    locked = provenance.locked_versions()
-    print(f"code {provenance.code_digest(options.module)}, from")
-    for name in closure.closure(provenance.roots_of(options.module)).definitions.values():
+    config = load_config(options.scale)
+    found = dag.experiment(config, options.source, options.experiment)
+    module, device = sources.module_of(found.source, found.root), options.device
+    roots, locked = provenance.roots_of(module), provenance.locked_versions()
+    print(f"code {provenance.code_digest(module, device=device)}, from")
+    for name in closure.closure(roots, device=device).definitions.values():
         print(f"  {name}")
-    print(f"pins {provenance.pins_digest(options.module)}, from")
-    for name in provenance.third_party(options.module):
+    print(f"pins {provenance.pins_digest(module, device=device)}, from")
+    for name in provenance.third_party(module, device=device):
         print(f"  {name}=={locked[name]}")
+
+
+def _new_source(options: argparse.Namespace) -> None:
+    from respike.commands import new_source
+
+    new_source.main(options.name)

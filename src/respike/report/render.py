@@ -304,6 +304,10 @@ def context(
             name: [claim for claim in claims if claim["status"] == name] for name in STATUSES
         },
         "provenance": {**provenance, "wall": wording.duration(provenance["wall_s"])},
+        "unknown_sources": [
+            {**row, "when": " to ".join(sorted({day[:10] for day in row["started"]}))}
+            for row in verdicts["unknown_sources"]
+        ],
         "documents": sum(source["document"] != "none" for source in sources),
         "data_texts": [DATA.get(kind, f"{kind} data") for kind in provenance["data_kinds"]],
         "groups": [group_view(group) for group in groups],
