@@ -97,7 +97,8 @@ def why(source: dict, claim: dict, folder: Path = Path()) -> Iterator[str]:
     for module, runs in modules.items():
         digests = ", ".join(sorted({provenance.digests(run)[0] for run in runs}))
         yield f"  module     {module}, code {digests}"
-        yield f"             what it covers: respike digest {module}"
+        one = f"{runs[0]['source']} {runs[0]['experiment']} --scale {runs[0]['scale']}"
+        yield f"             what it covers: respike digest {one}"
         settings = {json.dumps(run["settings"], sort_keys=True) for run in runs}
         for text in sorted(settings):
             names = sorted({r["experiment"] for r in runs
