@@ -120,7 +120,7 @@ rule report:
         code=code_digest("respike.report.render"),
         pins=pins_digest("respike.report.render"),
         templates=dag.folder_digest("src/respike/report/templates"),
-        figures=FIGURES,
+        figures=lambda wc: FIGURES,
         benchmarks=lambda wc, input: (
             f"--benchmarks {input.benchmarks}" if input.benchmarks else ""
         ),
