@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from respike.commands import cli
+from respike.commands import claims, cli
 from respike.runs import command
 from respike.runs.files import WriteError
 from respike.runs.provenance import ROOT
@@ -68,8 +68,7 @@ def test_a_value_error_is_judged_by_where_it_was_raised(logs, capsys):
 
 
 def test_the_console_command_ends_so_too(logs, capsys, monkeypatch):
-    monkeypatch.setattr(cli, "_load", raiser(ZeroDivisionError("of a command")))
-    monkeypatch.setattr(cli, "_claims", lambda options: cli._load())
+    monkeypatch.setattr(claims, "load_config", lambda *_: raiser(ZeroDivisionError("in it"))())
     assert cli.main(["claims"]) == command.UNEXPECTED
     assert "respike claims: unexpected ZeroDivisionError" in capsys.readouterr().err
 

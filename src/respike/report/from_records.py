@@ -89,7 +89,7 @@ def build(scale: str, folder: Path, out: Path, work: Path) -> dict:
         source["counts"] = collect.counts(source["claims"])
         sources.append(source)
     lacking.note(sources, config, kept)
-    verdicts = collect.verdicts_of(sources, runs, scale) | {"from_records": True}
+    verdicts = collect.verdicts_of(sources, runs, scale, kept) | {"from_records": True}
     groups = networks.compare(runs, lambda path: collect.answers(Path(where[path])))
     figures, drawn_from = draw(config, chosen, work)
     for figure in (figure for source in verdicts["sources"] for figure in source["figures"]):
