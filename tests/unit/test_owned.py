@@ -326,6 +326,7 @@ ALLOWED = {
     ("sources/nmnist_grid/benchmarks.py", "peak_mb"): "a file of the kernel",
     ("commands/reproduce.py", "copy_project"): "into the folder that owned.make_empty has made",
     ("commands/reproduce.py", "run"): "as above",
+    ("commands/new_source.py", "write"): "in a temporary folder, onto a name that is not there",
     ("commands/scaling.py", "forget_peak"): "a file of the kernel",
     ("workflow/run_lock.py", "_removed"): "records of dead runs, and Snakemake's locks of theirs",
     ("workflow/startup.py", "keep_locks_of_others.unlock"): "Snakemake's locks of this run alone",
