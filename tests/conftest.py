@@ -194,6 +194,19 @@ def threads():
     torch.set_num_threads(before[1])
 
 
+@pytest.fixture
+def no_gpu_code(monkeypatch):
+    """Let this process have loaded nothing that is for a GPU, as a job on the CPU asserts.
+
+    Tests that ran before may have loaded it.
+    """
+    from respike.runs import closure
+
+    for name in [name for name in sys.modules if name.split(".")[0] == closure.PACKAGE]:
+        if closure.is_for_gpu(name):
+            monkeypatch.delitem(sys.modules, name)
+
+
 def bring_machine_code(source: Path, target: Path) -> None:
     """Copy what numba compiled for one tree to another, which need not compile it again.
 

@@ -28,7 +28,7 @@ ANN = {
 
 
 @pytest.fixture
-def start(tmp_path, small_mnist_folder, threads):
+def start(tmp_path, small_mnist_folder, threads, no_gpu_code):
     """Return a function that runs one experiment of a source and gives its exit status."""
 
     def run(root, settings, *options, data=None, source="poisson_mlp"):
