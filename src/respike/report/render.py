@@ -228,7 +228,7 @@ def group_view(group: dict) -> dict:
                 f"p = {wording.small(pair['p_holm'])}",
             }  # fmt: skip
         )
-    return {**group, "rows": rows, "title": SET_TITLES[group["data_set"]]}
+    return {**group, "rows": rows, "title": SET_TITLES.get(group["data_set"], group["data_set"])}
 
 
 def pair_data(groups: list[dict]) -> dict:
