@@ -83,9 +83,7 @@ def test_the_commands_say_what_the_page_promises(tree, said):
     assert CLAIM in said[f"respike claims --source {NAME}"]
     shown = said[f"respike config {NAME} train --scale smoke"]
     assert re.search(rf"n_train +500 +src/respike/sources/{NAME}/config.yaml:\d+", shown)
-    assert (
-        f"respike.sources.{NAME}.train.show" in said[f"respike digest respike.sources.{NAME}.train"]
-    )
+    assert f"respike.sources.{NAME}.train.show" in said[f"respike digest {NAME} train"]
     assert f"{NAME} test" in said[f"respike bench --quick --source {NAME}"]
     assert "3 new records" in said[f"respike record --source {NAME} --scale default"]
     assert CLAIM in said[f"respike verdict {CLAIM} --scale smoke"]
