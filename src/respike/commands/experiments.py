@@ -30,7 +30,7 @@ def add_to(commands) -> None:
     one.add_argument("experiment", help="name of an experiment, as train")
     one.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
     one = add(commands, "new-source", _new_source, "begin the folder of another document")
-    one.add_argument("name", metavar="NAME", help="its id, as my_paper")
+    one.add_argument("name", metavar="NAME", help="its id: lower-case letters, digits and _")
 
 
 def _config(options: argparse.Namespace) -> None:

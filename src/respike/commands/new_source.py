@@ -33,7 +33,7 @@ def check(name: str, folder: Path = sources.FOLDER) -> None:
 
 def _why_not(name: str, folder: Path) -> str:
     if not re.fullmatch("[a-z][a-z0-9_]*", name):
-        return "use lower-case letters, digits and _, a letter first, as my_paper"
+        return "use lower-case letters, digits and _, a letter first"
     if len(name) > LONGEST:
         return f"it has {len(name)} letters, at most {LONGEST} are allowed"
     if keyword.iskeyword(name):
@@ -88,7 +88,7 @@ Then put the document in its place; CONTRIBUTING.md leads through it:
   claims.yaml    what it claims, where, and the rule for each claim, before anything is run
   config.yaml    the experiments that measure it; settings.py says what they can be set to
   train.py       an experiment; figures.py draws what claims.yaml lists
-  benchmarks.py, scaling.yaml, references.bib   as the document needs them, or delete them
+  benchmarks.py, scaling.yaml, references.bib, contract.yaml   as the document needs them
 `respike check` says what is wrong, with file and line."""
 
 
