@@ -54,7 +54,8 @@ def test_config_lists_and_shows(folder, capsys):
     [
         (["config", "poisson_mlp", "trian"], "no experiment 'trian' of poisson_mlp"),
         (["config", "nobody"], "no source 'nobody'"),
-        (["digest", "respike.nothing"], "no module respike.nothing"),
+        (["digest", "nobody", "train"], "no source 'nobody'"),
+        (["digest", "poisson_mlp", "nothing"], "no experiment 'nothing' of poisson_mlp"),
         (["claims", "--source", "nobody"], "no source 'nobody'"),
     ],
 )
@@ -97,9 +98,9 @@ def test_report_says_what_to_do_when_there_is_none(folder, capsys):
 
 
 def test_digest_shows_what_it_covers(capsys):
-    assert cli.main(["digest", "respike.spiking.encoding"]) == 0
+    assert cli.main(["digest", "poisson_mlp", "encode"]) == 0
     shown = capsys.readouterr().out
-    assert "  respike.spiking.encoding\n" in shown and "  numpy==" in shown
+    assert "  respike.spiking.encoding.unpack\n" in shown and "  numpy==" in shown
 
 
 def test_a_source_brings_its_commands(toy_source, capsys):

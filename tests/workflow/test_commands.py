@@ -54,7 +54,9 @@ def test_claims_lists_all_with_their_status(smoke_tree):
 
 
 def test_digest_names_definitions_and_packages(smoke_tree):
-    shown = smoke_tree.run("respike", "digest", "respike.sources.snn_mnist.train").stdout
+    call = ("respike", "digest", "snn_mnist", "train")
+    assert "lif_gpu" not in smoke_tree.run(*call).stdout  # only a GPU needs it
+    shown = smoke_tree.run(*call, "--device", "cuda").stdout
     for name in ("spiking.lif", "spiking.events", "spiking.lif_gpu", "sources.snn_mnist.train"):
         assert re.search(rf"^  respike\.{name}\.\w+$", shown, re.M), name
     assert re.search(r"^  numba==\d", shown, re.M) and "respike.workflow" not in shown

@@ -17,7 +17,7 @@ from respike.runs.surroundings import given
 if TYPE_CHECKING:
     from respike.report import ledger
 
-CLAIM = "as poisson_mlp.accuracy; the part after the dot may do"
+CLAIM = "as my_paper.accuracy; the part after the dot may do"
 
 
 def add_to(commands) -> None:

@@ -17,7 +17,7 @@ def add_to(commands) -> None:
     one = add(
         commands, "config", _config, "list the experiments, or show the settings of one", True
     )
-    one.add_argument("source", nargs="?", help="id of a source, as poisson_mlp")
+    one.add_argument("source", nargs="?", help="id of a source, as my_paper")
     one.add_argument("experiment", nargs="?", help="name of an experiment, as train")
     add(commands, "check", _check, "check config, ledgers, records and every result", True)
     one = add(commands, "status", _status, "tell what runs, how far it is, time left, what failed")
@@ -26,7 +26,7 @@ def add_to(commands) -> None:
     one = add(
         commands, "digest", _digest, "show the digests of an experiment and what they cover", True
     )
-    one.add_argument("source", help="id of a source, as poisson_mlp")
+    one.add_argument("source", help="id of a source, as my_paper")
     one.add_argument("experiment", help="name of an experiment, as train")
     one.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
     one = add(commands, "new-source", _new_source, "begin the folder of another document")

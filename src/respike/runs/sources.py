@@ -39,7 +39,7 @@ def with_file(name: str) -> list[str]:
 
 
 def load(source: str, name: str) -> ModuleType:
-    """Return a module that a source brings along, as `load("poisson_mlp", "benchmarks")`."""
+    """Return a module that a source brings along, as `load("my_paper", "benchmarks")`."""
     return importlib.import_module(f"respike.sources.{source}.{name}")
 
 
