@@ -156,12 +156,12 @@ class Graph(Definitions):
         """Return what the roots reach; see the function of that name."""
         starts = [self.resolve(root, PACKAGE, 0) for root in roots]
         for root, found in zip(roots, starts, strict=True):
-            if any(one.node is None for one in found):
+            if not any(one.node for one in found):
                 raise ProvenanceError(f"{root} is no definition whose logic counts")
         reached: dict[Node, None] = {}
         modules: set[str] = set()
         effects: set[Node] = set()
-        todo = [one.node for found in starts for one in found]
+        todo = [one.node for found in starts for one in found if one.node]
         while todo:
             node = todo.pop()
             if node in reached:
@@ -255,27 +255,33 @@ class Graph(Definitions):
 
     def _order(self, nodes: list[Node], acting: set[str]) -> list[list[str]]:
         """Return what runs on import in modules where its order matters, as digests."""
-        bound = {
-            module: [n for kind, n in bindings if kind == "definition"]
+        again = {
+            (module, number)
             for module in {node[0] for node in nodes}
             for bindings in self.scan(module)["bindings"].values()
             if len(bindings) > 1
+            for kind, number in bindings
+            if kind == "definition"
         }
+        acting = acting | {module for module, _ in again.intersection(nodes)}
         found = defaultdict(list)
-        for module, number in sorted(nodes):
-            again = number in bound.get(module, ())
-            is_function = self.definition((module, number))["kind"] in FUNCTIONS
-            if (module in acting or module in bound) and (again or not is_function):
-                found[module].append(self._digests[module, number])
+        for node in sorted(nodes):
+            is_function = self.definition(node)["kind"] in FUNCTIONS
+            if node[0] in acting and (node in again or not is_function):
+                found[node[0]].append(self._digests[node])
         return sorted(order for order in found.values() if len(order) > 1)
 
     def _may_change(self, node: Node) -> bool:
         """Return whether a definition is an object that is not known by its value alone."""
-        if node[1] == WHOLE or self.definition(node)["mutable"]:
-            return node[1] != WHOLE
-        return self.definition(node)["kind"] not in FUNCTIONS and any(
-            self._may_change(other) for other in self._successors(node) if other != node
-        )
+        todo = [node]
+        for one in todo:  # grows while it is walked
+            if one[1] != WHOLE:
+                found = self.definition(one)
+                if found["mutable"]:
+                    return True
+                if found["kind"] not in FUNCTIONS:
+                    todo += [other for other in self._successors(one) if other not in todo]
+        return False
 
     def _told_apart(self, nodes: list[Node]) -> list[str]:
         """Return digests that tell which of several equal objects is used where.

@@ -143,7 +143,7 @@ class Definition(References):
             chain.append(base.attr)
             base = base.value
         chain.reverse()
-        for name in HIDDEN.intersection(chain):
+        for name in HIDDEN.union(["__file__"]).intersection(chain):
             raise hidden(self.module.file, node, name)
         own = isinstance(base, ast.Name) and base.id in ("cls", "self")
         own = own and any(scope.is_class for scope in self.scopes)
