@@ -12,7 +12,15 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from respike.runs.scan.names import Scope, bound_in, evaluated, is_names, local_names, own_nodes
+from respike.runs.scan.names import (
+    Scope,
+    bound_in,
+    evaluated,
+    is_names,
+    local_names,
+    own_nodes,
+    walk,
+)
 from respike.runs.scan.names import stored as stored_in
 from respike.runs.scan.normal_form import is_docstring
 
@@ -128,14 +136,15 @@ class Calls:
     def _body(self, function: ast.FunctionDef) -> None:
         """Look at a body, with all functions in it: they may be called."""
         names, outer = local_names(function.args, function.body)
-        inside = [node for one in function.body for node in ast.walk(one)]
+        inside = [node for one in function.body for node in walk(one)]
         for node in inside:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
                 body = [node.body] if isinstance(node, ast.Lambda) else node.body
                 names |= local_names(node.args, body)[0]
-        names |= set(stored_in(inside))
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                names.add(node.id)
         own = function.args.args[0].arg if function.name in MAKERS and function.args.args else None
-        fresh = _fresh(function)
+        fresh = _fresh([function, *inside])
         self.of.scopes.append(Scope(names - outer, outer=outer))
         for node in inside:
             match node:
@@ -223,11 +232,13 @@ class Calls:
         self.acts |= top not in PURE_PACKAGES or f"{dotted}.".startswith(IMPURE)
 
 
-def _fresh(function: ast.FunctionDef) -> set[str]:
-    """Return the local names that only ever stand for objects that the function itself made."""
-    new, other = set(), {a.arg for a in ast.walk(function) if isinstance(a, ast.arg)}
-    for node in ast.walk(function):
+def _fresh(nodes: Iterable[ast.AST]) -> set[str]:
+    """Return the names in a function that only ever stand for objects that it made itself."""
+    new, other = set(), set()
+    for node in nodes:
         match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
+                other |= {a.arg for a in walk(node.args) if isinstance(a, ast.arg)}
             case ast.Assign(targets=[ast.Name(id=name)], value=value) if _is_new(value):
                 new.add(name)
             case ast.Assign() | ast.AnnAssign() | ast.NamedExpr() | ast.For() | ast.With():

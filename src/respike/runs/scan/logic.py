@@ -24,6 +24,7 @@ from respike.runs.scan.names import (
     local_names,
     own_nodes,
     stored,
+    walk,
 )
 from respike.runs.scan.normal_form import is_absent, is_docstring, text_pieces
 from respike.runs.scan.references import MODULE_NAME, References
@@ -204,7 +205,7 @@ class Definition(References):
     def _class(self, node: ast.ClassDef) -> list:
         outside = [self.form(node.decorator_list), self.form(node.bases), self.form(node.keywords)]
         deaf = [*map(_is_deaf_decorator, node.decorator_list), *map(self._is_deaf_base, node.bases)]
-        looks = any(getattr(inner, "attr", "") == "__annotations__" for inner in ast.walk(node))
+        looks = any(getattr(inner, "attr", "") == "__annotations__" for inner in walk(node))
         keep = looks or not all(deaf)
         self.listens |= keep
         body, scope = [], Scope(bound_in(node.body), is_class=True)
@@ -272,8 +273,8 @@ class Definition(References):
 
 def _is_deaf_decorator(node: ast.expr) -> bool:
     node = node.func if isinstance(node, ast.Call) else node
-    words = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
-    words |= {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}
+    words = {n.id for n in walk(node) if isinstance(n, ast.Name)}
+    words |= {n.attr for n in walk(node) if isinstance(n, ast.Attribute)}
     return not DEAF_DECORATORS.isdisjoint(words)
 
 

@@ -14,6 +14,7 @@ from respike.runs.scan.names import (
     own_nodes,
     stored,
     target_of,
+    walk,
 )
 from respike.runs.scan.normal_form import is_docstring
 
@@ -90,7 +91,7 @@ class Module:
                 return
             case _:
                 names, acts = sorted(bound_in([statement])), True
-                for inner in ast.walk(statement):
+                for inner in walk(statement):
                     if isinstance(inner, ast.Import | ast.ImportFrom):
                         self._import(inner)
         names += sorted(bound_in(evaluated(statement)) - {*names})  # by := within them

@@ -85,7 +85,7 @@ def stored(nodes: Iterable[ast.AST]) -> list[str]:
     names = [
         inner.id
         for node in nodes
-        for inner in ast.walk(node)
+        for inner in walk(node)
         if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store)
     ]
     return list(dict.fromkeys(names))
@@ -105,6 +105,24 @@ def evaluated(statement: ast.stmt) -> list[ast.expr]:
     return []
 
 
+def children(node: ast.AST) -> list[ast.AST]:
+    """Return the nodes in a node, without those that only say what it does with them."""
+    found = node.__dict__.get("children_found")
+    if found is None:  # asked for again and again
+        leaves = ast.expr_context | ast.operator | ast.cmpop | ast.boolop | ast.unaryop
+        found = [inner for inner in ast.iter_child_nodes(node) if not isinstance(inner, leaves)]
+        node.children_found = found
+    return found
+
+
+def walk(node: ast.AST) -> list[ast.AST]:
+    """Return a node and all that it holds, however deep."""
+    todo = [node]
+    for inner in todo:  # grows while it is walked
+        todo += children(inner)
+    return todo
+
+
 def own_nodes(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
     """Yield the nodes of a scope: nested functions, lambdas and classes only by their outside."""
     todo = list(body)
@@ -117,7 +135,7 @@ def own_nodes(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
         elif isinstance(node, ast.ClassDef):
             todo += [*evaluated(node), *node.body]
         else:
-            todo += ast.iter_child_nodes(node)
+            todo += children(node)
 
 
 def bound_in(body: Iterable[ast.AST]) -> set[str]:
@@ -134,7 +152,7 @@ def bound_in(body: Iterable[ast.AST]) -> set[str]:
             case ast.Lambda():
                 continue
             case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
-                inner = [n for n in ast.walk(node) if isinstance(n, ast.NamedExpr)]
+                inner = [n for n in walk(node) if isinstance(n, ast.NamedExpr)]
                 names.update(n.target.id for n in inner)
                 continue
             case ast.Import() | ast.ImportFrom():
@@ -145,7 +163,7 @@ def bound_in(body: Iterable[ast.AST]) -> set[str]:
                 names.add(name)
             case ast.MatchStar(name=str(name)) | ast.MatchMapping(rest=str(name)):
                 names.add(name)
-        todo += ast.iter_child_nodes(node)
+        todo += children(node)
     return names
 
 

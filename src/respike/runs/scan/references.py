@@ -97,9 +97,7 @@ class References:
                     self._outside(target, chain, node)
             if node.id in self.names and len(bound) == 1 and not self.module.stars:
                 return self._behind(["self", self.names.index(node.id)], chain)
-            if all(one == "import" for one, _ in bound):
-                return self.reference(node.id, chain, node)
-            return self._behind(self.reference(node.id, [], node), chain)
+            return self.reference(node.id, chain, node)
         if kind == "builtin":
             if node.id in HIDDEN:
                 raise hidden(self.module.file, node, node.id)
@@ -112,7 +110,7 @@ class References:
             if node.id == "__file__":
                 self.uses_file = True
             elif self.module.stars:
-                return self._behind(self.reference(node.id, [], node), chain)
+                return self.reference(node.id, chain, node)
         return None
 
     def _outside(self, target: str, chain: list[str], node: ast.AST) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import re
 
+from respike.runs.scan.names import walk
+
 FILE_NAME = re.compile(r"[^\n]*\.\w{1,8}")
 # Calls that make no object that can be changed.
 CONSTANT_TYPES = re.compile(
@@ -16,7 +18,7 @@ CONSTANT_TYPES = re.compile(
 def strings(statement: ast.stmt) -> set[str]:
     """Return the strings in a definition, and those that `/` puts together."""
     found = set()
-    for node in ast.walk(statement):
+    for node in walk(statement):
         parts: list[str] = []
         while isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
             if not (isinstance(node.right, ast.Constant) and isinstance(node.right.value, str)):
@@ -37,5 +39,5 @@ def may_change(statement: ast.stmt) -> bool:
     return any(
         isinstance(node, kinds | ast.GeneratorExp)
         or (isinstance(node, ast.Call) and not CONSTANT_TYPES.fullmatch(ast.unparse(node.func)))
-        for node in ast.walk(statement)
+        for node in walk(statement)
     )
