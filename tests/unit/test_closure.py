@@ -306,7 +306,7 @@ def test_small_differences_count(digest, one, two):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("import importlib\nm = importlib.import_module('x')\n", r"bad\.py:2: .*hides"),
+        ("import importlib\nm = importlib.import_module('x')\n", r"bad\.py:1: .*hides"),
         ("from importlib import import_module as load\n", "hides"),
         ("m = __import__('x')\n", "hides"),
         ("f = __import__\n", "hides"),
@@ -349,7 +349,7 @@ def of_sample(python, tmp_path):
 
 def test_digest_is_the_same_under_every_supported_python(tmp_path):
     # The value was computed under 3.11.7, 3.12.1 and 3.13.0. It changes only with the scanner.
-    assert of_sample(sys.executable, tmp_path) == "83da505f31062dc7"
+    assert of_sample(sys.executable, tmp_path) == "2372620721c35641"
 
 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])

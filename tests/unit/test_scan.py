@@ -1,14 +1,14 @@
-from respike.runs import scan
+from respike.runs.scan import kept as scans
 
 
 def test_kept_scans_that_were_edited_are_not_believed(tmp_path, monkeypatch):
-    monkeypatch.setattr(scan, "CACHE", tmp_path)
+    monkeypatch.setattr(scans, "CACHE", tmp_path)
     kept = []
-    monkeypatch.setattr(scan.atexit, "register", kept.append)
+    monkeypatch.setattr(scans.atexit, "register", kept.append)
 
     def found(source):
-        scan._kept.cache_clear()
-        scanned = scan.kept_scan(source, "module.py")
+        scans._kept.cache_clear()
+        scanned = scans.kept_scan(source, "module.py")
         kept.pop()()  # at exit
         return scanned
 
@@ -23,4 +23,4 @@ def test_kept_scans_that_were_edited_are_not_believed(tmp_path, monkeypatch):
         assert edit(whole) != whole
         file.write_text(edit(whole))
         assert found(b"import numpy\n") == right
-    scan._kept.cache_clear()
+    scans._kept.cache_clear()
