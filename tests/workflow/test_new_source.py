@@ -24,13 +24,7 @@ CLAIM = f"{NAME}.most_digits"
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory, mnist_folder):
     """Return a copy of the project, its records left out, in which all sources are switched off."""
-    tree = Tree(tmp_path_factory.mktemp("added") / "respike")
-    listed = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in filter(None, names.split("\0")):
-        if (ROOT / name).is_file() and not name.startswith("reports/records/"):
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, tree / name)
+    tree = Tree.of_checkout(tmp_path_factory.mktemp("added") / "respike", "reports/records")
     shutil.copytree(mnist_folder, tree / "data" / "mnist")
     config = (tree / "config.yaml").read_text()
     off = ", ".join(f"{source}: false" for source in sources.found())
