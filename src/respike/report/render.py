@@ -24,10 +24,10 @@ from PIL import Image
 from respike.report import cost, networks, wording
 from respike.report.claim_plot import strip
 from respike.runs import command, files, owned, sources
+from respike.runs.provenance import ROOT
 from respike.spiking.energy import ADD_PJ, MAC_PJ
 
 TEMPLATES = Path(__file__).parent / "templates"
-ROOT = Path(__file__).parents[3]
 STATUSES = {  # mark and meaning; the mark and the name carry the status, the colour only helps
     "not_reproduced": ("\u2715", "measured, and the accepted region is missed"),
     "inconclusive": ("?", "measured, but the runs cannot decide"),
