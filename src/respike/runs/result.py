@@ -3,8 +3,6 @@
 import dataclasses
 from dataclasses import dataclass, field
 
-import numpy as np
-
 
 @dataclass(frozen=True)
 class Network:
@@ -56,6 +54,8 @@ class Result:
     network: Network | None = None  # the trained network; needs `predictions` and `labels`
 
     def __post_init__(self):
+        import numpy as np  # not above: whoever checks settings imports this module, quickly
+
         for part, depth in (("metrics", 0), ("series", 1)):
             for name, value in getattr(self, part).items():
                 shape = np.shape(value)
