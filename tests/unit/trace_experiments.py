@@ -18,6 +18,8 @@ import traceback
 import types
 from pathlib import Path
 
+from numba.core.dispatcher import Dispatcher
+
 from respike.runs import closure, provenance, sources
 from respike.workflow import dag, run_experiment
 
@@ -31,6 +33,7 @@ class Trace:
         self.codes: dict[int, types.CodeType] = {}  # kept: the number of one that is gone is reused
         self.spawned: list[str] = []
         sys.addaudithook(self.audit)
+        self.leave_out(Dispatcher, "compile")
         threading.settrace(self)
         sys.settrace(self)
 
@@ -39,6 +42,19 @@ class Trace:
         code = frame.f_code
         if id(code) not in self.codes and not (is_ours(code) and self.importing(frame)):
             self.codes[id(code)] = code
+
+    def leave_out(self, cls, name):
+        """Do not trace what a method does: Numba compiling, which takes long and calls none of ours."""
+        method = getattr(cls, name)
+
+        def untraced(*arguments, **options):
+            sys.settrace(None)
+            try:
+                return method(*arguments, **options)
+            finally:
+                sys.settrace(self)
+
+        setattr(cls, name, untraced)
 
     def importing(self, frame) -> bool:
         """Return whether a frame runs for the import of a module of ours."""
@@ -70,8 +86,6 @@ def compiled() -> set[types.CodeType]:
 
     Of what one function calls within machine code only the names in it tell.
     """
-    from numba.core.dispatcher import Dispatcher
-
     todo = [d for d in gc.get_objects() if isinstance(d, Dispatcher) and d.overloads]
     seen = set()
     while todo:
