@@ -8,7 +8,7 @@ fast, and what clipping has to do with it:
   changes spikes: a current that is negative for a while leaves no debt behind. Between two input
   spikes of a synapse with c(t) the current lives on and may change its sign, so the potential may
   reach E_L, stay there and leave it again at any step: it cannot be taken from event to event, as
-  kulkarni_forward does with pulses, but is stepped from the first input of its 3 x 3 patch on.
+  kulkarni_forward does with pulses, but is stepped.
 - A step is u <- max(0, keep u + I): it rises with u and with I. So u is at most what the positive
   weights alone would make of it, and that is linear: the sum over the patch of w+ times the
   highest potential that a pixel's train causes with weight 1 (`Tables.peak`). A position none of
@@ -28,12 +28,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from respike.sources.kulkarni_forward.cpu import BIT, LOWEST, Trains
+from respike.sources.kulkarni_forward.cpu import Trains
 from respike.sources.kulkarni_forward.neuron import VARIANTS, Constants, pixel_trains
 from respike.sources.kulkarni_forward.reference import FIELD, MAP, N_CLASSES, SIDE, check_images
 from respike.spiking.numba_cache import njit, prange
 
 POSITIONS, PIXELS, LANES = MAP * MAP, SIDE * SIDE, 12
+TILE, STEPS = 8, 128  # positions stepped side by side, steps laid out beforehand: in the L2 cache
+WIDE = TILE * LANES
 ROUNDING = 1e-9  # share of theta by which a bound must stay below it
 
 
@@ -76,7 +78,7 @@ class Model:
         decays = np.array([0.0, 0.0, 0.0] if pulse else [*self.decays, 1.0])
         scale = self.gain_pA * c.dt_ms / c.c_pF  # mV that a unit of weight and c(t) adds
         lanes = np.zeros((FIELD * FIELD, LANES))
-        lanes[:, : len(kernels)] = kernels.reshape(len(kernels), -1).T * scale
+        lanes[:, : len(kernels)] = kernels.reshape(len(kernels), FIELD * FIELD).T * scale
         sums = np.zeros((1 << FIELD * FIELD, LANES))  # by the set of pixels that spike
         for pixel in range(FIELD * FIELD):
             of = np.arange(len(sums)) >> pixel & 1 == 1
@@ -165,77 +167,75 @@ class Spikes:
 
 
 @njit(cache=True)
-def _step_position(mask, first, num_steps, sums, decays, neuron, state, free, n_lanes, q, at, spk):
-    """Write the spikes of the kernels at position q to spk[:, 0] (step), spk[:, 1]; return at.
+def _step_tile(masks, where, n_positions, tables, num_steps, arriving, state, at, spk):
+    """Write the spikes of some positions to spk[:, 0] (step), spk[:, 1] (neuron); return at.
 
-    mask (num_steps,): which of the nine pixels spike, by bits.
+    masks (TILE, num_steps): which of the nine pixels spike, by bits; arriving (STEPS, WIDE), zeros
+    before and after; state (4, WIDE). Neurons lie side by side so that LLVM makes vectors of the
+    inner loop; what arrives is laid out beforehand, as its scalar stores would stall them.
     """
+    sums, n_lanes, decays, neuron = tables[2], tables[5], tables[6], tables[7]
     d0, d1, both = decays[0], decays[1], decays[2]
     keep, theta, floor, refrac = neuron[0], neuron[2], neuron[3], int(neuron[4])
-    slow, fast, u = state[0], state[1], state[2]
-    for f in range(LANES):
-        slow[f] = 0.0
-        fast[f] = 0.0
-        u[f] = 0.0
-        free[f] = 0
-    all_lanes = (1 << n_lanes) - 1
-    for t in range(first, num_steps):
-        if mask[t]:
-            row = sums[mask[t]]
-            for f in range(LANES):
-                slow[f] = slow[f] * d0 + row[f]
-                fast[f] = fast[f] * d1 + row[f] * both
-        else:
-            for f in range(LANES):
-                slow[f] *= d0
-                fast[f] *= d1
-        fired = 0
-        for f in range(LANES):
-            z = max(u[f] * keep + (slow[f] - fast[f]), floor)
-            z = 0.0 if t < free[f] else z
-            fired |= BIT[f] if z >= theta else 0
-            u[f] = z
-        fired &= all_lanes
-        while fired:
-            f = LOWEST[fired]
-            fired &= fired - 1
-            u[f] = 0.0
-            free[f] = t + 1 + refrac
-            spk[at, 0] = t
-            spk[at, 1] = f * POSITIONS + q
-            at += 1
+    state[:] = 0.0
+    slow, fast, u, free = state[0], state[1], state[2], state[3]
+    for start in range(0, num_steps, STEPS):
+        stop = min(start + STEPS, num_steps)
+        for p in range(n_positions):
+            for t in range(start, stop):
+                if masks[p, t]:
+                    row, add = arriving[t - start, p * LANES : (p + 1) * LANES], sums[masks[p, t]]
+                    for f in range(LANES):
+                        row[f] = add[f]
+        for t in range(start, stop):
+            now, row, over = float(t), arriving[t - start], 0
+            for i in range(WIDE):
+                slow[i] = slow[i] * d0 + row[i]
+                fast[i] = fast[i] * d1 + row[i] * both
+                row[i] = 0.0
+                z = u[i] * keep + (slow[i] - fast[i])
+                z = z if z > floor else floor
+                z = 0.0 if now < free[i] else z
+                u[i] = z
+                over |= np.int64(z >= theta)
+            if over:
+                for i in range(n_positions * LANES):
+                    if u[i] >= theta:
+                        u[i] = 0.0
+                        free[i] = t + 1 + refrac
+                        if i % LANES < n_lanes:
+                            spk[at, 0] = t
+                            spk[at, 1] = i % LANES * POSITIONS + where[i // LANES]
+                            at += 1
     return at
 
 
 @njit(cache=True)
 def _hidden(image, tables, num_steps, spk):
-    """Write the hidden spikes of an image uint8 (784,) to spk, by position; return how many."""
-    offsets, times, sums, excites, peak, n_lanes, decays, neuron = tables
+    """Write the hidden spikes of an image uint8 (784,) to spk, tile by tile; return how many."""
+    offsets, times, excites, peak, neuron = tables[0], tables[1], tables[3], tables[4], tables[7]
     limit = neuron[2] * (1 - ROUNDING)
-    mask = np.zeros(num_steps, np.int16)
-    state, free, bound = np.empty((3, LANES)), np.empty(LANES, np.int64), np.empty(LANES)
-    at = 0
+    masks, where = np.zeros((TILE, num_steps), np.int16), np.empty(TILE, np.int64)
+    arriving, state, bound = np.zeros((STEPS, WIDE)), np.empty((4, WIDE)), np.empty(LANES)
+    at = waiting = 0
     for q in range(POSITIONS):
         y, x = q // MAP, q % MAP
         bound[:] = 0.0
         for pixel in range(FIELD * FIELD):
-            value = image[(y + pixel // FIELD) * SIDE + x + pixel % FIELD]
-            high = peak[value]
+            high = peak[image[(y + pixel // FIELD) * SIDE + x + pixel % FIELD]]
             for f in range(LANES):
                 bound[f] += excites[pixel, f] * high
-        if bound.max() < limit:
-            continue
-        first = num_steps
-        for pixel in range(FIELD * FIELD):
-            value = image[(y + pixel // FIELD) * SIDE + x + pixel % FIELD]
-            for k in range(offsets[value], offsets[value + 1]):
-                mask[times[k]] |= 1 << pixel
-            if offsets[value] < offsets[value + 1]:
-                first = min(first, times[offsets[value]])
-        at = _step_position(
-            mask, first, num_steps, sums, decays, neuron, state, free, n_lanes, q, at, spk
-        )
-        mask[:] = 0
+        if bound.max() >= limit:
+            where[waiting] = q
+            for pixel in range(FIELD * FIELD):
+                value = image[(y + pixel // FIELD) * SIDE + x + pixel % FIELD]
+                for k in range(offsets[value], offsets[value + 1]):
+                    masks[waiting, times[k]] |= 1 << pixel
+            waiting += 1
+        if waiting == TILE or (waiting and q == POSITIONS - 1):
+            at = _step_tile(masks, where, waiting, tables, num_steps, arriving, state, at, spk)
+            masks[:] = 0
+            waiting = 0
     return at
 
 

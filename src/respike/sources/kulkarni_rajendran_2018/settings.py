@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from respike.sources.kulkarni_forward.settings import Constants
-from respike.workflow.settings import Count, NonNegative, Positive, Range, Share
+from respike.workflow.settings import Count, NonNegative, Positive, Range
 
 Schedule = Literal["constant", "inverse", "exponential", "halved_5", "halved_3"]
 Bits = tuple[Annotated[int, Range(1, 16)], ...]
@@ -46,6 +46,7 @@ class Train(Constants):
     tau_read_ms: Positive  # of the correlation; U5
     bits: Bits  # precisions of the weights; U9
     coarse_ms: tuple[Count, ...]  # times per image at steps of 1 ms; U14
+    early: tuple[Count, ...]  # numbers of images after which the first epoch is interrupted to test
 
     def __post_init__(self):
         super().__post_init__()
@@ -66,8 +67,8 @@ class Ann:
 
     kernels: Literal["article", "random", "one_epoch"]
     n_kernels: Annotated[int, Range(1, 12)]
-    n_train: Annotated[int, Range(1, 60_000)]
-    # the last of the training images choose the schedule, in a training that leaves them out
+    n_train: Annotated[int, Range(1, 60_000)]  # drawn by the seed, as for the spiking network
+    # the last training images choose the schedule, in a training that leaves them out
     n_held_out: Annotated[int, Range(1, 59_999)]
     n_test: Annotated[int, Range(1, 10_000)]
     epochs: Count
@@ -75,5 +76,4 @@ class Ann:
     schedules: tuple[Schedule, ...]  # that are tried; one is taken without a trial
     decay: NonNegative
     batch_size: Count
-    weight_decay: Share  # of Adam; U10
     bits: Bits
