@@ -48,8 +48,7 @@ def confusion(classes: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def lowest_recall(table: np.ndarray) -> float:
-    """Return the share of right answers of the label with the fewest; labels there are none of
-    do not count."""
+    """Return the share of right answers of the label with the fewest, of labels that there are."""
     of = table.sum(axis=1)
     return float((np.diag(table)[of > 0] / of[of > 0]).min())
 

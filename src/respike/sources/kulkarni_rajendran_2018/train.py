@@ -259,5 +259,3 @@ def _network(net: Trained, images: np.ndarray, found: Outputs, train_s: float) -
         presentations=s.n_train * s.epochs,
         train_s=train_s,
     )
-
-
