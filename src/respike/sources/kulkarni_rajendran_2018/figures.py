@@ -88,8 +88,9 @@ def activity(runs: Runs) -> plt.Figure:
     picture.imshow(found["image"], cmap="gray_r")
     picture.set(xticks=[], yticks=[], title=f"label {found['labels'][0]}")
     hidden.plot(found["image_steps"] * s["dt_ms"], found["image_neurons"], ",", color=INK)
-    hidden.set(xlabel="time (ms)", ylabel="hidden neuron", title="hidden spikes")
-    rates = run["driving_mean_Hz"], run["driving_highest_Hz"], run["output_highest_Hz"]
+    rates = run["driving_mean_Hz"], run["driving_highest_Hz"]
+    hidden.set(xlabel="time (ms)", ylabel="hidden neuron",
+               title="hidden; all test images: {:.1f} Hz, highest {:.0f}".format(*rates))  # fmt: skip
     bars = output.bar(range(10), found["output_counts"][0], color=SNN_OTHER)
     bars[int(found["labels"][0])].set_color(SNN)
     asked = int(s["num_steps"] * s["dt_ms"] / s["period_ms"])
@@ -97,10 +98,6 @@ def activity(runs: Runs) -> plt.Figure:
     output.set_xticks(range(10))
     output.set(xlabel="output neuron", ylabel="spikes",
                title=f"output; dashed: asked of the class ({asked})")  # fmt: skip
-    hidden.annotate(
-        f"all test images: hidden mean {rates[0]:.1f} Hz, highest {rates[1]:.0f} Hz, "
-        f"output highest {rates[2]:.0f} Hz", (0.01, 1.12), xycoords="axes fraction", fontsize=8,
-    )  # fmt: skip
     return figure
 
 
@@ -186,8 +183,9 @@ def fig7(runs: Runs) -> plt.Figure:
     right.imshow(off, cmap="Oranges", vmin=0, aspect="auto")
     for y, x in np.ndindex(table.shape):
         if table[y, x]:
+            dark = x != y and off[y, x] > 0.6 * np.nanmax(off)
             right.text(x, y, table[y, x], ha="center", va="center", fontsize=8,
-                       color=SNN if x == y else INK)  # fmt: skip
+                       color="white" if dark else SNN if x == y else INK)  # fmt: skip
     right.set_xticks(range(11), [*map(str, range(10)), "none"])
     right.set_yticks(range(10))
     right.set(xlabel="answer", ylabel="digit", title="test images, first seed")
@@ -252,7 +250,7 @@ def fig10(runs: Runs) -> plt.Figure:
     ax.set_xticks(durations)
     ax.set(xlabel="time per image (ms)", ylabel="test accuracy, counts")
     percent(ax)
-    ax.legend(loc="lower right")
+    ax.legend(loc="best", fontsize=8)
     return figure
 
 
