@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from test_kulkarni_rajendran_model import C
 
 from respike.data import mnist
@@ -19,10 +20,18 @@ TRAIN = CONSTANTS | {
     "coarse_ms": (25,), "early": (1, 50),
 }  # fmt: skip
 ANN = {
-    "kernels": "article", "n_kernels": 12, "n_train": 80, "n_held_out": 20, "n_test": 40,
-    "epochs": 10, "lr": 0.01, "schedules": ("constant", "halved_3"), "decay": 0.25,
+    "kernels": "article", "n_kernels": 3, "n_train": 80, "n_held_out": 20, "n_test": 40,
+    "epochs": 4, "lr": 0.01, "schedules": ("constant", "halved_3"), "decay": 0.25,
     "batch_size": 20, "bits": (3, 8),
 }  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # small matrices: more threads only wait for each other
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +56,7 @@ def network(data):
 def test_a_seed_decides_every_number(data, module, settings):
     a, b, c = (run(module, settings, data, seed) for seed in (0, 0, 1))
     assert numbers(a) == pytest.approx(numbers(b), rel=0, abs=0, nan_ok=True)
-    assert numbers(a) != numbers(c)
+    assert a.series == b.series and a.series != c.series
     assert all(np.array_equal(a.arrays[k], b.arrays[k]) for k in a.arrays)
 
 

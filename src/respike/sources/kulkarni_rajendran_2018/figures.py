@@ -90,7 +90,7 @@ def activity(runs: Runs) -> plt.Figure:
     hidden.plot(found["image_steps"] * s["dt_ms"], found["image_neurons"], ",", color=INK)
     rates = run["driving_mean_Hz"], run["driving_highest_Hz"]
     hidden.set(xlabel="time (ms)", ylabel="hidden neuron",
-               title="hidden; all test images: {:.1f} Hz, highest {:.0f}".format(*rates))  # fmt: skip
+               title="hidden; of all images {:.1f} Hz, highest {:.0f}".format(*rates))  # fmt: skip
     bars = output.bar(range(10), found["output_counts"][0], color=SNN_OTHER)
     bars[int(found["labels"][0])].set_color(SNN)
     asked = int(s["num_steps"] * s["dt_ms"] / s["period_ms"])
