@@ -263,8 +263,8 @@ def ablation(runs: Runs) -> plt.Figure:
         ("+ synapses into the hidden layer", "step_3_synapse", "test_accuracy_count"),
         ("+ clipping", "step_4_clipping", "test_accuracy_count"),
         ("+ inhibition of 1 nS, not 20", "step_5_inhibition", "test_accuracy_count"),
-        ("+ learning rate and schedule", "train", "test_accuracy_count"),
-        ("+ correlation read-out", "train", "test_accuracy_final"),
+        ("+ learning rate and schedule", "step_6_schedule", "test_accuracy_count"),
+        ("+ correlation read-out", "step_6_schedule", "test_accuracy_final"),
     ]
     figure, ax = plt.subplots(figsize=(9, 4.2))
     budgets = {run.result["settings"]["n_train"] for _, name, _ in rows for run in runs[name]}
@@ -274,9 +274,8 @@ def ablation(runs: Runs) -> plt.Figure:
             dots(ax, k, runs.values(name, metric), SNN, horizontal=True)
         for run in runs[name]:
             by_seed.setdefault(run.result["seed"], []).append((run[metric], k))
-    if len(budgets) == 1:  # else runs of unequal budgets stand beside each other
-        for points in by_seed.values():
-            ax.plot(*np.array(points).T, color=SNN, alpha=0.35, linewidth=0.8)
+    for points in by_seed.values():
+        ax.plot(*np.array(points).T, color=SNN, alpha=0.35, linewidth=0.8)
     if (value := published(runs, "accuracy")) is not None:
         ax.axvline(value, color=PUBLISHED, linestyle="--", linewidth=1)
     ax.set_yticks(range(len(rows)), [label for label, _, _ in rows])
