@@ -8,11 +8,12 @@ import pytest
 from test_kulkarni_rajendran_model import DESIRED, C
 
 from respike.data import mnist
-from respike.sources.kulkarni_forward import passes
+from respike.sources.kulkarni_forward import filters, passes, settings
 from respike.sources.kulkarni_forward.neuron import VARIANTS
 from respike.sources.kulkarni_rajendran_2018 import cpu, kernels, readout
 from respike.sources.kulkarni_rajendran_2018 import reference as plain
 
+THEIRS = settings.Constants(**dataclasses.asdict(C))
 RNG = np.random.default_rng(4)
 OTHERS = RNG.uniform(-1 / 3, 1 / 3, (12, 3, 3)) + RNG.normal(0, 0.2, (12, 1, 1))
 MODELS = {
@@ -62,10 +63,15 @@ def test_hidden_spikes_are_equal_one_by_one(name, data):
 
 def test_unclipped_pulses_are_those_of_kulkarni_forward(data):
     model, images = MODELS["other kernels, unclipped pulses"], data.test_images[:20]
-    net = passes.Network(C, VARIANTS["corrected"], OTHERS, 1e6, np.zeros((8112, 10)), 1.0)
+    net = passes.Network(THEIRS, VARIANTS["corrected"], OTHERS, 1e6, np.zeros((8112, 10)), 1.0)
     found = cpu.spikes_of(model, images)
     counts = np.stack([trains(found, i, model).sum(axis=0) for i in range(len(images))])
     assert np.array_equal(counts, passes.run(net, images)[0])
+
+
+def test_filters_of_one_epoch_are_those_of_kulkarni_forward(data):
+    theirs = filters.train(data, 12, 1280, 1, 3).trained
+    assert kernels.one_epoch(12, 3, data, 1280) == pytest.approx(theirs, abs=1e-5)
 
 
 @pytest.mark.parametrize("clips", [True, False])

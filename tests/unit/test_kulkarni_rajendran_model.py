@@ -5,17 +5,16 @@ import dataclasses
 import numpy as np
 import pytest
 
-from respike.sources.kulkarni_forward.normad import desired_train
-from respike.sources.kulkarni_forward.settings import Constants
 from respike.sources.kulkarni_rajendran_2018 import kernels, readout
 from respike.sources.kulkarni_rajendran_2018 import reference as model
 from respike.sources.kulkarni_rajendran_2018.cpu import Outputs
+from respike.sources.kulkarni_rajendran_2018.settings import Constants
 
 C = Constants(
     num_steps=1000, dt_ms=0.1, c_pF=300, g_leak_nS=30, v_rest_mV=-70, v_thresh_mV=20,
     refrac_ms=3, tau1_ms=5, tau2_ms=1.25, i0_pA=2700, ip_pA=101.2,
 )  # fmt: skip
-DESIRED = desired_train(C, 3.5)
+DESIRED = model.desired_train(C, 3.5)
 
 
 def first_spike(cur, clips):

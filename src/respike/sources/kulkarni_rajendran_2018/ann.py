@@ -11,12 +11,11 @@ import torch
 
 from respike.data.mnist import Mnist
 from respike.runs.result import Network, Result
-from respike.sources.kulkarni_forward.cost import macs
-from respike.sources.kulkarni_forward.reference import MAP, N_CLASSES
 from respike.sources.kulkarni_rajendran_2018 import kernels
 from respike.sources.kulkarni_rajendran_2018.readout import bit_widths, confusion, lowest_recall
+from respike.sources.kulkarni_rajendran_2018.reference import MAP, N_CLASSES
 from respike.sources.kulkarni_rajendran_2018.settings import Ann as Settings
-from respike.sources.kulkarni_rajendran_2018.train import chosen_images
+from respike.sources.kulkarni_rajendran_2018.train import chosen_images, macs
 
 BLOCK = 500  # images at a time where nothing is learned
 

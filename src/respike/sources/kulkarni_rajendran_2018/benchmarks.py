@@ -9,9 +9,8 @@ import itertools
 import numpy as np
 
 from respike.commands.benchmark import Case
-from respike.sources.kulkarni_forward.normad import desired_train
-from respike.sources.kulkarni_forward.settings import Constants
 from respike.sources.kulkarni_rajendran_2018 import cpu, kernels, reference
+from respike.sources.kulkarni_rajendran_2018.settings import Constants
 
 CONSTANTS = Constants(
     num_steps=1000, dt_ms=0.1, c_pF=300, g_leak_nS=30, v_rest_mV=-70, v_thresh_mV=20,
@@ -27,7 +26,7 @@ def cases(data, device, threads):
         return []
     model = cpu.Model(CONSTANTS, kernels.article(12), GAIN_PA, inhibit_pA=INHIBIT_PA)
     images, labels = data.train_images[:N_IMAGES], data.train_labels[:N_IMAGES]
-    desired = desired_train(CONSTANTS, 3.5)
+    desired = reference.desired_train(CONSTANTS, 3.5)
     spikes, order = cpu.spikes_of(model, images), np.arange(N_IMAGES)
     weights = np.zeros((model.n_inputs, 10))
     cpu.train_on(model, spikes, labels, order, weights, desired, RATE_PA)

@@ -8,7 +8,7 @@ fast, and what clipping has to do with it:
   changes spikes: a current that is negative for a while leaves no debt behind. Between two input
   spikes of a synapse with c(t) the current lives on and may change its sign, so the potential may
   reach E_L, stay there and leave it again at any step: it cannot be taken from event to event, as
-  kulkarni_forward does with pulses, but is stepped.
+  with pulses (kulkarni_forward), but is stepped.
 - A step is u <- max(0, keep u + I): it rises with u and with I. So u is at most what the positive
   weights alone would make of it, and that is linear: the sum over the patch of w+ times the
   highest potential that a pixel's train causes with weight 1 (`Tables.peak`). A position none of
@@ -28,15 +28,28 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from respike.sources.kulkarni_forward.cpu import Trains
-from respike.sources.kulkarni_forward.neuron import VARIANTS, Constants, pixel_trains
-from respike.sources.kulkarni_forward.reference import FIELD, MAP, N_CLASSES, SIDE, check_images
+from respike.sources.kulkarni_rajendran_2018.reference import (
+    FIELD,
+    MAP,
+    N_CLASSES,
+    SIDE,
+    check_images,
+    layer_spikes,
+    pixel_current,
+)
+from respike.sources.kulkarni_rajendran_2018.settings import Constants
 from respike.spiking.numba_cache import njit, prange
 
 POSITIONS, PIXELS, LANES = MAP * MAP, SIDE * SIDE, 12
 TILE, STEPS = 8, 128  # positions stepped side by side, steps laid out beforehand: in the L2 cache
 WIDE = TILE * LANES
 ROUNDING = 1e-9  # share of theta by which a bound must stay below it
+
+
+def pixel_trains(c: Constants) -> np.ndarray:
+    """Return the spikes of every pixel value, bool (num_steps, 256): currents are constant."""
+    cur = pixel_current(np.arange(256), c)
+    return layer_spikes(np.broadcast_to(cur, (c.num_steps, 256)), c, clips=True)
 
 
 @dataclass(frozen=True)
@@ -69,8 +82,9 @@ class Model:
 
     def _tables(self) -> tuple:
         c = self.c
-        spk = pixel_trains(c, VARIANTS["corrected"])
-        trains = Trains.of(spk)
+        spk = pixel_trains(c)
+        offsets = np.concatenate([[0], spk.sum(axis=0).cumsum()]).astype(np.int64)
+        times = np.nonzero(spk.T)[1].astype(np.int32)  # of value k: from offsets[k] on
         kernels = np.zeros((0, FIELD, FIELD)) if self.kernels is None else self.kernels
         if len(kernels) > LANES:
             raise ValueError(f"kernels: found {len(kernels)}, allowed: at most {LANES}")
@@ -84,7 +98,7 @@ class Model:
             of = np.arange(len(sums)) >> pixel & 1 == 1
             sums[of] += lanes[pixel]
         return (
-            trains.offsets, trains.times, sums, np.maximum(lanes, 0), self._peak(spk, decays),
+            offsets, times, sums, np.maximum(lanes, 0), self._peak(spk, decays),
             len(kernels), decays, self.neuron,
         )  # fmt: skip
 

@@ -4,9 +4,8 @@ import numpy as np
 
 from respike.data.mnist import Mnist
 from respike.runs.result import Result
-from respike.sources.kulkarni_forward.neuron import pixel_current
-from respike.sources.kulkarni_forward.reference import MAP, N_CLASSES
 from respike.sources.kulkarni_rajendran_2018 import kernels, reference
+from respike.sources.kulkarni_rajendran_2018.reference import MAP, N_CLASSES
 from respike.sources.kulkarni_rajendran_2018.settings import Encode as Settings
 
 MOST_PA = 4000  # currents that are tried, in whole pA
@@ -17,7 +16,7 @@ def run(settings: Settings, data: Mnist, seed: int, progress) -> Result:
     s = settings
     currents = np.arange(MOST_PA + 1.0)
     fired = reference.layer_spikes(np.tile(currents, (s.num_steps, 1)), s, True).any(axis=0)
-    pixels = np.tile(pixel_current(np.arange(256), s), (s.num_steps, 1))
+    pixels = np.tile(reference.pixel_current(np.arange(256), s), (s.num_steps, 1))
     counts = reference.layer_spikes(pixels, s, True).sum(axis=0)
     hidden = s.n_kernels * MAP * MAP
     return Result(

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from respike.data.mnist import Mnist
-from respike.sources.kulkarni_forward.reference import FIELD
+from respike.sources.kulkarni_rajendran_2018.reference import FIELD, MAP, N_CLASSES
 
 # Excitatory pixels of the article's kernels, row by row, as public notes of a re-implementer read
 # them off Figure 2 (U1).
@@ -38,15 +38,39 @@ def random(n: int, seed: int) -> np.ndarray:
     return from_patterns(patterns)
 
 
-def of(kind: str, n: int, seed: int, data: Mnist) -> np.ndarray:
+def one_epoch(n: int, seed: int, data: Mnist, n_train: int) -> np.ndarray:
+    """Return n filters of a linear network after an epoch, float64 (n, 3, 3): not the article's.
+
+    What kulkarni_forward's document takes for kernels: a convolution and a dense layer, SGD 0.01,
+    momentum 0.5, batch 128; the bias of the convolution is trained and then dropped.
+    """
+    import torch  # seconds to load, and for these kernels alone
+
+    torch.manual_seed(seed)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(1, n, FIELD),
+        torch.nn.Flatten(),
+        torch.nn.Linear(n * MAP * MAP, N_CLASSES),
+    )
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.5)
+    images, labels = data.train_images[:n_train], torch.from_numpy(data.train_labels)
+    order = np.random.default_rng(seed).permutation(len(images))
+    for start in range(0, len(order), 128):
+        batch = order[start : start + 128]
+        out = net(torch.from_numpy(images[batch]).float()[:, None] / 255)
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(out, labels[batch]).backward()
+        optimiser.step()
+    return net[0].weight.detach().numpy().reshape(n, FIELD, FIELD).astype(np.float64)
+
+
+def of(kind: str, n: int, seed: int, data: Mnist, n_train_filters: int = 0) -> np.ndarray:
     """Return the kernels that a setting names."""
     if kind == "article":
         return article(n)
     if kind == "random":
         return random(n, seed)
-    from respike.sources.kulkarni_forward import filters  # loads torch
-
-    return filters.train(data, n, min(60_000, len(data.train_images)), 1, seed).trained
+    return one_epoch(n, seed, data, n_train_filters)
 
 
 def rate_factor(schedule: str, epoch: int, decay: float) -> float:

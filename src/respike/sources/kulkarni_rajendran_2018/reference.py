@@ -1,18 +1,18 @@
 """The network of Kulkarni and Rajendran (2018) step by step: for reading, and to test `cpu`.
 
-Plain NumPy. Constants, currents of the pixels, traces and convolution are those of
-kulkarni_forward, which describes the same network; what its document leaves out stands here:
-clipping, synapses into the hidden layer, lateral inhibition, NormAD, read-outs. Units: pA, mV, ms.
-Time is the first axis; a current in step t moves the potential of step t.
+Plain NumPy. Units: pA, mV, ms, pF, nS, so that pA / pF = nS mV / pF = mV / ms. Time is the first
+axis; a current in step t moves the potential of step t.
 """
 
 import math
 
 import numpy as np
 
-from respike.sources.kulkarni_forward.neuron import Constants, pixel_current
-from respike.sources.kulkarni_forward.reference import N_CLASSES, convolve, synaptic_trace
+from respike.sources.kulkarni_rajendran_2018.settings import Constants
 
+SIDE, FIELD = 28, 3  # pixels of an image's side and of a kernel's
+MAP = SIDE - FIELD + 1  # 26: side of a hidden map
+N_CLASSES = 10
 NONE = N_CLASSES  # answer where no output fires
 # Two correlations within rounding of one another are equal: the same spikes in another order.
 EQUAL = 1e-9
@@ -41,6 +41,56 @@ class Layer:
         return fired
 
 
+def check_images(images: np.ndarray) -> np.ndarray:
+    """Return images uint8 (n, 28, 28) as they are; raise ValueError for others."""
+    if images.dtype != np.uint8 or images.shape[1:] != (SIDE, SIDE):
+        raise ValueError(
+            f"images: found shape {images.shape}, {images.dtype}, allowed: (n, {SIDE}, {SIDE}), "
+            "uint8"
+        )
+    return images
+
+
+def pixel_current(pixels: np.ndarray, c: Constants) -> np.ndarray:
+    """Return the constant current of pixel values in pA."""
+    return c.i0_pA + np.asarray(pixels, float) * c.ip_pA
+
+
+def desired_train(c: Constants, period_ms: float) -> np.ndarray:
+    """Return the train asked of the label's neuron, uint8 (num_steps,): a spike every period.
+
+    The first comes a period after the start (U7). Raises ValueError where the refractory time
+    allows no such train.
+    """
+    period = round(period_ms / c.dt_ms)
+    if period <= c.refrac_steps:
+        raise ValueError(
+            f"period_ms: found {period_ms}, allowed: above the refractory time, {c.refrac_ms}"
+        )
+    train = np.zeros(c.num_steps, np.uint8)
+    train[period - 1 :: period] = 1
+    return train
+
+
+def synaptic_trace(spk: np.ndarray, c: Constants) -> np.ndarray:
+    """Return c(t), (num_steps, n): exp(-t / tau1) - exp(-t / tau2) since each spike, summed."""
+    slow, fast = (math.exp(-c.dt_ms / tau) for tau in (c.tau1_ms, c.tau2_ms))
+    return low_pass(spk, slow) - low_pass(spk, fast)
+
+
+def convolve(maps: np.ndarray, kernels: np.ndarray) -> np.ndarray:
+    """Return maps (num_steps, n_kernels, 26, 26) of (num_steps, 28, 28), stride 1, no border.
+
+    As in neural networks the kernels (n_kernels, 3, 3) are not flipped.
+    """
+    out = np.zeros((len(maps), len(kernels), MAP, MAP))
+    for dy in range(FIELD):
+        for dx in range(FIELD):
+            part = maps[:, None, dy : dy + MAP, dx : dx + MAP]
+            out += kernels[None, :, dy, dx, None, None] * part
+    return out
+
+
 def layer_spikes(cur_pA: np.ndarray, c: Constants, clips: bool) -> np.ndarray:
     """Return the spikes of a layer, bool (num_steps, n), for its currents (num_steps, n)."""
     layer = Layer(cur_pA.shape[1], c, clips)
@@ -61,7 +111,7 @@ def hidden_spikes(
     synapse: double_exponential, or pulse: a spike is a current of `gain_pA` in its step alone (U3).
     """
     trace = synaptic_trace(spk, c) if synapse == "double_exponential" else spk.astype(float)
-    maps = convolve(trace.reshape(len(spk), 28, 28), kernels)
+    maps = convolve(trace.reshape(len(spk), SIDE, SIDE), kernels)
     return layer_spikes(gain_pA * maps.reshape(len(spk), -1), c, clips)
 
 

@@ -13,16 +13,13 @@ import numpy as np
 
 from respike.data.mnist import Mnist
 from respike.runs.result import Network, Result, SettingsError
-from respike.sources.kulkarni_forward.cost import fields_of_pixels, macs
-from respike.sources.kulkarni_forward.neuron import VARIANTS, pixel_trains
-from respike.sources.kulkarni_forward.normad import desired_train
-from respike.sources.kulkarni_forward.reference import N_CLASSES, SIDE
 from respike.sources.kulkarni_rajendran_2018 import kernels
 from respike.sources.kulkarni_rajendran_2018.cpu import (
     Model,
     Outputs,
     Spikes,
     outputs,
+    pixel_trains,
     spikes_of,
     train_on,
 )
@@ -33,6 +30,13 @@ from respike.sources.kulkarni_rajendran_2018.readout import (
     bit_widths,
     confusion,
     lowest_recall,
+)
+from respike.sources.kulkarni_rajendran_2018.reference import (
+    FIELD,
+    MAP,
+    N_CLASSES,
+    SIDE,
+    desired_train,
 )
 from respike.sources.kulkarni_rajendran_2018.settings import Train as Settings
 
@@ -112,7 +116,11 @@ class Trained:
 
 def model_of(s: Settings, data: Mnist, seed: int) -> Model:
     """Return the network that the settings name."""
-    fixed = None if s.layers == "two" else kernels.of(s.kernels, s.n_kernels, seed, data)
+    fixed = (
+        None
+        if s.layers == "two"
+        else kernels.of(s.kernels, s.n_kernels, seed, data, s.n_train_filters)
+    )
     return Model(s, fixed, s.gain_pA, s.synapse, s.clips, s.inhibit_pA, s.tau_leak_ms)
 
 
@@ -233,12 +241,24 @@ def _arrays(net: Trained, images: np.ndarray, found: Outputs, by: dict) -> dict[
     return arrays
 
 
+def fields_of_pixels() -> np.ndarray:
+    """Return how many kernel positions see each pixel, int64 (28, 28): 9 but for the border."""
+    along = np.minimum(np.arange(SIDE) + 1, FIELD)
+    along = np.minimum(along, along[::-1])
+    return np.outer(along, along)
+
+
+def macs(n_kernels: int) -> int:
+    """Return the multiply-accumulates of an ANN of the same connections, one image."""
+    return n_kernels * MAP * MAP * (FIELD**2 + N_CLASSES)
+
+
 def _network(net: Trained, images: np.ndarray, found: Outputs, train_s: float) -> Network:
     s, n = net.s, net.model.n_inputs
     two = net.model.kernels is None
     n_kernels = 0 if two else len(net.model.kernels)
     driving, out = net.test.offsets[-1] / len(images), found.counts.sum() / len(images)
-    pixels = pixel_trains(s, VARIANTS["corrected"]).sum(axis=0)[images]  # spikes (n, 28, 28)
+    pixels = pixel_trains(s).sum(axis=0)[images]  # spikes (n, 28, 28)
     fields = (pixels * fields_of_pixels()).sum() / len(images)
     hidden = 0 if two else n
     return Network(
