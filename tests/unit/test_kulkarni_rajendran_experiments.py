@@ -13,7 +13,8 @@ from respike.sources.kulkarni_rajendran_2018 import ann, encode, train
 
 CONSTANTS = dataclasses.asdict(C) | {"num_steps": 300}
 TRAIN = CONSTANTS | {
-    "layers": "three", "kernels": "article", "n_train_filters": 80, "n_kernels": 12, "synapse": "double_exponential",
+    "layers": "three", "kernels": "article", "n_train_filters": 80, "n_kernels": 12,
+    "synapse": "double_exponential",
     "gain_pA": 10500.0, "clips": True, "n_train": 60, "n_held_out": 20, "test_on": "test",
     "n_test": 40, "epochs": 3, "period_ms": 3.5, "rate_pA": 200.0, "schedule": "halved_3",
     "decay": 0.25, "tau_leak_ms": 1.0, "inhibit_pA": 1000.0, "tau_read_ms": 5.0, "bits": (2, 8),
