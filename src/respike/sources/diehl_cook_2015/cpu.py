@@ -68,7 +68,7 @@ def parts(state: State) -> tuple:
 @njit(cache=True, inline="always")
 def decayed(x):
     """Return exp(-x) for x >= 0, right to 1e-9 (D2): a polynomial of x / 32, squared five times."""
-    y = (x if x < 32.0 else 32.0) * -0.03125
+    y = min(x, 32.0) * -0.03125
     e = 1.0 + y * (1.0 + y * (0.5 + y * (1 / 6 + y * (1 / 24 + y * (
         1 / 120 + y * (1 / 720 + y * (1 / 5040 + y * (1 / 40320)))))))
     )  # fmt: skip
@@ -79,7 +79,7 @@ def decayed(x):
     return e * e
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")  # a check for a division by 0 would forbid vectors
 def _potentials(v, g_e, g_i, theta, mode, current, k, leak, rest, e_exc, e_inh, left, least):
     """Move all potentials on by a step; return how many are above threshold."""
     n_above = 0
@@ -110,10 +110,11 @@ def _take_up(g_e, arriving, slot, keep):
     """Let conductances decay and add what arrives now, which is cleared."""
     tile = arriving.shape[2]
     for first in range(0, len(g_e), tile):
-        row = arriving[first // tile, slot]
-        for j in range(min(tile, len(g_e) - first)):
-            g_e[first + j] = g_e[first + j] * keep + row[j]
-            row[j] = 0
+        part = g_e[first : first + tile]
+        row = arriving[first // tile, slot, : len(part)]
+        for j in range(len(part)):
+            part[j] = part[j] * keep + row[j]
+        row[:] = 0
 
 
 @njit(cache=True)
@@ -121,6 +122,8 @@ def _send(w, delay, arriving, pixels, first, last, step):
     """Add the weights of the inputs that fire to what arrives after their delays."""
     n = w.shape[1]
     n_tiles, n_slots, tile = arriving.shape
+    # Unsigned: an index that may be negative costs a test.
+    now, mask, width = np.uint64(step), np.uint64(n_slots - 1), np.uint64(tile)
     for part in range(n_tiles):
         low = part * tile
         high = min(low + tile, n)
@@ -128,8 +131,8 @@ def _send(w, delay, arriving, pixels, first, last, step):
         for k in range(first, last):
             weights, delays = w[pixels[k], low:high], delay[pixels[k], low:high]
             for j in range(high - low):
-                at = ((step + delays[j]) & (n_slots - 1)) * tile + j
-                ring[at] += weights[j]
+                slot = (now + np.uint64(delays[j])) & mask
+                ring[slot * width + np.uint64(j)] += weights[j]
 
 
 @njit(cache=True)
