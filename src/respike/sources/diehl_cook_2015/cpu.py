@@ -442,3 +442,22 @@ def show(p: Parameters, state: State, images, number, key, learn: bool, tally=No
         state.theta += theta_sum
         state.changed[:] = touched
     return counts, repeats
+
+
+def operations(p: Parameters, inputs: float, computed: float, outputs: float, shown: float) -> dict:
+    """Return what training asks for per image: additions, updates and bytes, as metrics.
+
+    Takes input spikes, steps, output spikes and presentations per image. Every input spike is added
+    once for each neuron and reads a weight (4 bytes) and a delay (1); every step reads and writes
+    two conductances and a potential of each neuron, reads its threshold, and takes up and clears
+    what arrives. Weights at an output spike are read and written once, and once more normalised.
+    """
+    n = p.n_exc
+    return {
+        "additions_per_image": inputs * n,
+        "updates_per_image": computed * n,
+        "megabytes_per_image": (
+            inputs * n * (4 + 1 + 8) + computed * n * (6 * 8 + 8 + 2 * 4) + outputs * N_PIXELS * 16
+        )
+        / 1e6,
+    }

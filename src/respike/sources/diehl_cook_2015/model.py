@@ -61,7 +61,9 @@ class State:
 def check(p: Parameters) -> None:
     """Raise DiehlCookError for settings that fit no network."""
     if steps(p.present_ms, p) < 1:
-        raise DiehlCookError(f"present_ms: found {p.present_ms}, allowed: dt_ms ({p.dt_ms}) or more")
+        raise DiehlCookError(
+            f"present_ms: found {p.present_ms}, allowed: dt_ms ({p.dt_ms}) or more"
+        )
     if slots(p) * TILE > 2**16:
         raise DiehlCookError(
             f"delay_max_ms: found {p.delay_max_ms}, allowed: up to {255 * p.dt_ms:g} (255 steps)"
