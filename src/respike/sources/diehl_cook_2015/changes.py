@@ -1,10 +1,12 @@
-"""What single changes of the network do to its accuracy: each is trained and tested beside the
-unchanged network, from the same start, on the same images and with the same draws.
+"""What single changes of the network do to its accuracy.
+
+Each is trained and tested beside the unchanged network, from the same start, on the same images and
+with the same draws.
 
 Claims DC-f to DC-h; choices U1, U2, U10, deviation D6 in claims.yaml. `currents` to `all` lead from
 this network to the one of source stdp_tables; `theta_plus_half` to `no_delays` are constants halved
 or doubled; the last two are what the script leaves open. Finished trainings are kept.
-"""  # noqa: D205
+"""
 
 import dataclasses
 import json
@@ -19,7 +21,7 @@ from respike.sources.diehl_cook_2015.settings import Changes as Settings
 from respike.sources.diehl_cook_2015.train import STREAM_TEST, fit, respond
 from respike.spiking.encoding import stream_key
 
-SIMPLER = {  # stdp_tables: present 100 ms of 128 Hz to batches of 64, reset -60 mV, one spike a step
+SIMPLER = {  # values of source stdp_tables
     "currents": {"synapses": "current"},
     "direct_inhibition": {"inhibition": "direct"},
     "reset": {"v_reset_exc_mV": -60.0},

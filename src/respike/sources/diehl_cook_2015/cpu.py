@@ -13,7 +13,6 @@ Against a core's least: `operations` counts additions, updates and bytes of a pr
 """
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
@@ -226,7 +225,8 @@ def present(start, pixels, num_steps, state, constants, traces, key, learn, coun
      changed, now) = state  # fmt: skip
     (mode, current, k_exc, leak_exc, rest, reset, least, refrac, theta_plus, keep_theta, k_inh,
      leak_inh, rest_inh, reset_inh, thresh_inh, refrac_inh, keep_e, keep_i, e_exc, e_inh,
-     w_exc_inh, w_inh_exc, direct, w_max, nu_pre, nu_post, triplet, one_spike) = constants  # fmt: skip
+     w_exc_inh, w_inh_exc, direct, w_max, nu_pre, nu_post, triplet, one_spike,
+    ) = constants  # fmt: skip
     trace_pre, trace_1, trace_2 = traces
     n, shown, n_slots = len(v), len(start) - 1, arriving.shape[1]
     live, cool, active = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)

@@ -61,7 +61,7 @@ def shown(run) -> str:
 def accuracy(runs: Runs) -> plt.Figure:
     """Accuracy against the number of neurons."""
     figure, ax = plt.subplots(figsize=(7, 4.4))
-    for k, (name, n) in enumerate(SIZES.items()):
+    for k, name in enumerate(SIZES):
         if runs[name]:
             values = runs.values(name, "test_accuracy_final")
             dots(ax, k, values, COLOUR[name])
@@ -97,7 +97,7 @@ def fields(runs: Runs) -> plt.Figure:
 
 
 def convergence(runs: Runs) -> plt.Figure:
-    """Running accuracy on training images against images shown."""
+    """Draw running accuracy on training images against images shown."""
     figure, ax = plt.subplots(figsize=(7, 4.4))
     for name, n in SIZES.items():
         own = [run for run in runs[name] if len(run.series("images"))]
@@ -122,13 +122,14 @@ def classes(runs: Runs) -> plt.Figure:
             / len(a["assigned"])
             for a in arrays
         ]  # fmt: skip
+        label = f"{SIZES[name]} neurons"
         x = np.arange(N_CLASSES) + 0.4 * (k - (len(names) - 1) / 2)
-        left.bar(x, np.mean(share, axis=0), 0.38, color=COLOUR[name], label=f"{SIZES[name]} neurons")
+        left.bar(x, np.mean(share, axis=0), 0.38, color=COLOUR[name], label=label)
         rates = np.concatenate([a["rates"] for a in arrays])
         rates = rates[rates.any(axis=1)]
         right.hist(
             rates.max(axis=1) / rates.sum(axis=1), np.linspace(0, 1, 21), density=True,
-            histtype="step", linewidth=1.6, edgecolor=COLOUR[name], label=f"{SIZES[name]} neurons",
+            histtype="step", linewidth=1.6, edgecolor=COLOUR[name], label=label,
         )  # fmt: skip
     left.axhline(1 / N_CLASSES, color=INK, linestyle=":", linewidth=1)
     left.set(xlabel="class", ylabel="share of the neurons", xticks=range(N_CLASSES))
@@ -180,17 +181,17 @@ def gains(runs: Runs, names: dict[str, str]) -> plt.Figure:
 
 
 def costs(runs: Runs) -> plt.Figure:
-    """What each simplification towards source stdp_tables costs."""
+    """Draw what each simplification towards source stdp_tables costs."""
     return gains(runs, {"simplify_100": "100 neurons", "simplify_400": "400 neurons"})
 
 
 def robust(runs: Runs) -> plt.Figure:
-    """What a constant halved or doubled does."""
+    """Draw what a constant halved or doubled does."""
     return gains(runs, {"robust_100": "100 neurons"})
 
 
 def left_open(runs: Runs) -> plt.Figure:
-    """What other choices do where the script is silent."""
+    """Draw what other choices do where the script is silent."""
     return gains(runs, {"open_100": "100 neurons"})
 
 

@@ -53,13 +53,15 @@ def fit(
     """Train a network on images uint8 (m, 784) in their order, n_passes times.
 
     With `kept` (`respike.runs.checkpoints.Kept`) training goes on after the last copy made under
-    `name`. Raises DiehlCookError where blocks of label_images do not fill the training.
+    `name`. Raises DiehlCookError where label_images are more than are shown. Where blocks of
+    label_images do not fill the training, the first images are in none.
     """
     total = len(images) * n_passes
-    if label_images > total or total % label_images:
+    if label_images > total:
         raise DiehlCookError(
-            f"label_images: found {label_images}, allowed: what divides n_train x n_passes ({total})"
+            f"label_images: found {label_images}, allowed: up to n_train x n_passes ({total})"
         )
+    before = total % label_images
     key = stream_key(seed, STREAM_TRAIN)
     net = Trained(
         start_state(p, seed), np.zeros((label_images, p.n_exc), np.uint16),
@@ -72,8 +74,8 @@ def fit(
     saved = done
     since = time.process_time()
     while done < total:
-        at = done % label_images
-        end = min(done + _chunk(p), total, done + label_images - at)
+        at = (done - before) % label_images
+        end = min(done + _chunk(p), done + label_images - at)
         number = np.arange(done, end)
         counts, repeats = cpu.show(
             p, net.state, images[number % len(images)], number, key, True, net.tally[:3]
@@ -82,8 +84,8 @@ def fit(
         block = slice(at, at + end - done)
         net.counts[block], net.labels[block] = counts, labels[number % len(images)]
         done = end
-        if done % label_images == 0:
-            if done > label_images:
+        if done >= label_images and (done - before) % label_images == 0:
+            if done >= before + 2 * label_images:
                 found = readout.answers(net.counts, assigned)
                 net.accuracy.append(float((found == net.labels).mean()))
             assigned = readout.assign(readout.class_rates(net.counts, net.labels))
@@ -136,7 +138,7 @@ def respond(p: Parameters, state: State, images, key, progress=lambda *_, **__: 
     return counts, repeats, tally
 
 
-def run(settings: Settings, data: Mnist, seed: int, progress, kept) -> Result:
+def run(settings: Settings, data: Mnist, seed: int, progress, kept=None) -> Result:
     """Train, assign labels, test; report the accuracy and what the neurons came to stand for."""
     s = settings
     images = data.train_images[: s.n_train].reshape(-1, N_PIXELS)
@@ -154,9 +156,7 @@ def run(settings: Settings, data: Mnist, seed: int, progress, kept) -> Result:
     predictions = readout.answers(counts, assigned)
     table = readout.confusion(predictions, test_labels)
     per_class = np.bincount(assigned[assigned >= 0], minlength=N_CLASSES)
-    per_pass = s.n_train * s.n_passes
-    curve = np.array(net.accuracy)
-    blocks = s.n_train // s.label_images  # of a pass
+    n_shown = s.n_train * s.n_passes
     metrics = {
         "test_accuracy_final": (predictions == test_labels).mean(),
         "undecided_images": (predictions < 0).mean(),
@@ -167,18 +167,17 @@ def run(settings: Settings, data: Mnist, seed: int, progress, kept) -> Result:
         "distinct_labels": (per_class > 0).sum(),
         "mean_purity": _purity(rates)[assigned >= 0].mean() if (assigned >= 0).any() else 0.0,
         "pair_4_9_over_next": readout.pair_over_next(table, 4, 9),
+        "late_gain": _late_gain(net.accuracy),
         "theta_mean_mV": net.state.theta.mean(),
         "theta_sd_mV": net.state.theta.std(),
         "train_cpu_s": net.cpu_s,
-        "train_cpu_ms_per_image": 1000 * net.cpu_s / per_pass,
-        "train_presentations_per_image": net.tally[3] / per_pass,
-        "train_input_spikes_per_image": net.tally[0] / per_pass,
-        "train_steps_per_image": net.tally[1] / per_pass,
-        "train_output_spikes_per_image": net.tally[2] / per_pass,
+        "train_cpu_ms_per_image": 1000 * net.cpu_s / n_shown,
+        "train_presentations_per_image": net.tally[3] / n_shown,
+        "train_input_spikes_per_image": net.tally[0] / n_shown,
+        "train_steps_per_image": net.tally[1] / n_shown,
+        "train_output_spikes_per_image": net.tally[2] / n_shown,
     }
-    metrics |= cpu.operations(s, *net.tally / per_pass)
-    if blocks and s.n_passes > 1 and len(curve) > 2 * blocks - 1:
-        metrics["late_gain"] = curve[-blocks:].mean() - curve[-2 * blocks : -blocks].mean()
+    metrics |= cpu.operations(s, *net.tally / n_shown)
     if s.frozen_labels:
         own, own_labels = _last(images, labels, s.label_images)
         seen, _, _ = respond(s, net.state, own, stream_key(seed, STREAM_LABEL), progress)
@@ -195,7 +194,7 @@ def run(settings: Settings, data: Mnist, seed: int, progress, kept) -> Result:
     }
     if s.n_exc <= SHOWN_NEURONS:
         arrays["w"] = net.state.w
-    shown = s.label_images * np.arange(2, len(curve) + 2)
+    shown = n_shown - s.label_images * np.arange(len(net.accuracy))[::-1]
     return Result(
         metrics=metrics,
         series={"images": shown.tolist(), "running_accuracy": net.accuracy},
@@ -208,6 +207,17 @@ def _last(images, labels, count: int) -> tuple:
     """Return the last `count` training images shown and their labels."""
     at = np.arange(-count, 0) % len(images)
     return images[at], labels[at]
+
+
+def _late_gain(accuracy: list[float]) -> float:
+    """Return the mean of the last third of a curve less that of the third before; NaN: too short.
+
+    In three passes these are the last and the second one.
+    """
+    third = max(1, (len(accuracy) + 1) // 3)
+    if len(accuracy) < 2 * third:
+        return float("nan")
+    return float(np.mean(accuracy[-third:]) - np.mean(accuracy[-2 * third : -third]))
 
 
 def _purity(rates) -> np.ndarray:
