@@ -172,6 +172,7 @@ def gains(runs: Runs, names: dict[str, str]) -> plt.Figure:
             dots(ax, k, runs.values(name, f"gain_{change}"), COLOUR["n100"], horizontal=True)
         base = runs.values(name, "accuracy_base").mean()
         ax.axvline(0, color=INK, linewidth=0.8)
+        ax.locator_params(axis="x", nbins=5)
         ax.set(xlabel=f"accuracy less that unchanged ({base:.1%})",
                title=f"{title}, {shown(runs[name][0])}")  # fmt: skip
         percent(ax, "x")
