@@ -23,9 +23,11 @@ report: setup  ## run what is missing or stale, then write the comparison report
 	@$(RUN) snakemake --cores $(CORES) $(if $(SCALE),--config scale=$(SCALE)) $(ARGS)
 	@$(RUN) respike report $(if $(SCALE),--scale $(SCALE))
 
+# Two at a time; the tests of a file stay together, and long ones come first, as pyproject.toml lists
+# their folders.
 test: setup  ## every test (those of the page need Chromium)
 	@bash workflow/browser.sh
-	@$(RUN) python -m pytest $(ARGS)
+	@$(RUN) python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # Stops Slurm whatever happens, and ends with the status of the tests.
 test-slurm: setup  ## the pipeline on a one-node Slurm that it starts and stops (Debian, root)
@@ -46,7 +48,7 @@ scaling: setup  ## cost of each experiment against its size: reports/scaling.csv
 lint: setup  ## style and workflow checks
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
-	@$(RUN) snakefmt --check Snakefile workflow
+	@$(RUN) snakefmt --check Snakefile workflow src/respike/sources
 	@$(RUN) snakemake --lint
 
 lock:  ## remake requirements.lock from pyproject.toml (needs uv)

@@ -1,6 +1,7 @@
-"""Data that tests of several folders share."""
+"""Data that tests of several folders and workers share, and what keeps workers apart."""
 
 import contextlib
+import fcntl
 import filecmp
 import hashlib
 import json
@@ -17,16 +18,60 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
+# With pytest-xdist (make test) several workers run tests at once, each in a process of its own.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+
+
+@contextlib.contextmanager
+def held(file: Path, how: int = fcntl.LOCK_EX):
+    """Hold a lock on a file, which is made; another worker waits for it."""
+    with file.open("a") as opened:
+        fcntl.flock(opened, how)
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Let a test marked `alone` wait until no other one runs, and others wait for it."""
+    if WORKER is None:
+        return (yield)
+    shared = Path(item.config.option.basetemp).parent
+    alone = item.get_closest_marker("alone") is not None
+    with contextlib.ExitStack() as stack:
+        # Who waits to be alone keeps the others from starting; else its turn might never come.
+        with held(shared / "next.lock"):
+            how = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+            stack.enter_context(held(shared / "running.lock", how))
+        return (yield)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread_per_worker():
+    """Let the libraries of a worker compute on one core: the other workers have theirs."""
+    if WORKER is not None:
+        import numba
+        import torch
+
+        numba.set_num_threads(1)
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
-def mnist_folder():
+def shared_folder(tmp_path_factory):
+    """Return the folder that the tests of all workers share in this run."""
+    own = tmp_path_factory.getbasetemp()
+    return own if WORKER is None else own.parent
+
+
+@pytest.fixture(scope="session")
+def mnist_folder(shared_folder):
     """Return the folder of the real MNIST; it is fetched if the checkout has none yet."""
     folder = ROOT / "data" / "mnist"
-    if not (folder / "manifest.json").exists():
-        subprocess.run(
-            [sys.executable, "-m", "respike.data.fetch", "mnist", "--out", folder], check=True
-        )
+    with held(shared_folder / "mnist.lock"):
+        if not (folder / "manifest.json").exists():
+            subprocess.run(
+                [sys.executable, "-m", "respike.data.fetch", "mnist", "--out", folder], check=True
+            )
     return folder
 
 
@@ -81,9 +126,9 @@ def nmnist_archive(request, mnist_folder, tmp_path_factory):
         pass
     from respike.commands import emulate
     from respike.data import mnist
-    from respike.data.emulator import camera
+    from respike.data.emulator import parameters
 
-    data, n = mnist.load(mnist_folder), len(camera.fitted_images()) + 200
+    data, n = mnist.load(mnist_folder), len(parameters.fitted_images()) + 200
     folder = tmp_path_factory.mktemp("nmnist")
     emulate.write_recordings(data.train_images, data.train_labels, np.arange(n), folder, seed=99)
     return Path(shutil.make_archive(str(folder / "nmnist"), "zip", folder, "NMNIST/Train"))
@@ -115,6 +160,22 @@ def made_recordings():
 
 
 @pytest.fixture
+def toy_source(tmp_path, monkeypatch):
+    """Return the folder of a source `toy`, the only one, with an empty ledger."""
+    import respike.sources
+    from respike.runs import sources
+
+    folder = tmp_path / "sources" / "toy"
+    folder.mkdir(parents=True)
+    (folder / sources.LEDGER).touch()
+    monkeypatch.setattr(sources, "FOLDER", folder.parent)
+    monkeypatch.setattr(respike.sources, "__path__", [str(folder.parent)])
+    yield folder
+    for name in [name for name in sys.modules if name.startswith("respike.sources.toy")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
 def threads():
     """Return a function that sets the threads of numba and torch; both are put back at the end."""
     import numba
@@ -131,6 +192,19 @@ def threads():
     yield set_threads
     numba.set_num_threads(before[0])
     torch.set_num_threads(before[1])
+
+
+@pytest.fixture
+def no_gpu_code(monkeypatch):
+    """Let this process have loaded nothing that is for a GPU, as a job on the CPU asserts.
+
+    Tests that ran before may have loaded it.
+    """
+    from respike.runs import closure
+
+    for name in [name for name in sys.modules if name.split(".")[0] == closure.PACKAGE]:
+        if closure.is_for_gpu(name):
+            monkeypatch.delitem(sys.modules, name)
 
 
 def bring_machine_code(source: Path, target: Path) -> None:
@@ -165,8 +239,30 @@ class Tree:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
 
+    @classmethod
+    def of_checkout(cls, root: Path, without: str = "") -> "Tree":
+        """Return a copy of the checkout's files as they are, but those below `without`."""
+        names = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        ).stdout.split("\0")  # fmt: skip
+        for name in filter(None, names):
+            here, there = ROOT / name, root / name
+            if not here.is_file() or (without and name.startswith(f"{without}/")):
+                continue
+            if not (there.exists() and filecmp.cmp(here, there)):
+                there.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(here, there)
+        bring_machine_code(ROOT, root)
+        return cls(root)
+
     def __truediv__(self, path) -> Path:
         return self.root / path
+
+    @property
+    def ledgers(self) -> list[Path]:
+        """Return the claims ledgers of all sources."""
+        return sorted(self.root.glob("src/respike/sources/*/claims.yaml"))
 
     def run(self, *command, status=0, timeout=900) -> subprocess.CompletedProcess:
         """Run a command in the copy; its exit status must be `status`. timeout in seconds."""
@@ -224,24 +320,27 @@ class Tree:
 
 
 @pytest.fixture(scope="session")
-def smoke_tree(tmp_path_factory, mnist_folder, nmnist_archive):
+def smoke_tree(shared_folder, tmp_path_factory, mnist_folder, nmnist_archive):
     """Return a copy of the project with a finished smoke run; tests leave it as they found it.
 
-    Some minutes on two cores. It computes on the CPU everywhere, so that its numbers can be
-    compared with runs of a test. While you write a test, RESPIKE_SMOKE_TREE=FOLDER keeps the tree
-    for the next call, which then runs only what was edited since.
+    Some minutes on two cores, once: each worker has a copy of the tree that the first one made. It
+    computes on the CPU everywhere, so that its numbers can be compared with runs of a test. While
+    you write a test, RESPIKE_SMOKE_TREE=FOLDER keeps the tree for the next call, which then runs
+    only what was edited since.
     """
-    kept = os.environ.get("RESPIKE_SMOKE_TREE")
-    tree = Tree(Path(kept) if kept else tmp_path_factory.mktemp("smoke") / "respike")
-    names = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout.split("\0")  # fmt: skip
-    for name in filter(None, names):
-        file = tree / name
-        if (ROOT / name).is_file() and not (file.exists() and filecmp.cmp(ROOT / name, file)):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, file)
+    folder = Path(os.environ.get("RESPIKE_SMOKE_TREE", shared_folder / "smoke"))
+    finished = shared_folder / "smoke.finished"
+    with held(shared_folder / "smoke.lock"):
+        if not finished.exists():
+            finish(folder, mnist_folder, nmnist_archive)
+            finished.touch()
+        tree = Tree(folder)
+        return tree if WORKER is None else tree.copy(tmp_path_factory.mktemp("own") / "respike")
+
+
+def finish(folder: Path, mnist_folder: Path, nmnist_archive: Path) -> None:
+    """Bring the checkout to a folder and run the whole workflow there at scale smoke."""
+    tree = Tree.of_checkout(folder)
     config = (tree / "config.yaml").read_text()
     places = {"mnist_folder": mnist_folder, "device": "cpu", "nmnist_real": nmnist_archive}
     for key, value in places.items():
@@ -251,10 +350,8 @@ def smoke_tree(tmp_path_factory, mnist_folder, nmnist_archive):
     tree.git("init", "--quiet", "--initial-branch=main")
     tree.git("add", "--all")
     tree.git("commit", "--quiet", "--allow-empty", "--message", "copy")
-    bring_machine_code(ROOT, tree.root)
     tree.snakemake(timeout=3600)  # other work may hold the machine up
     bring_machine_code(tree.root, ROOT)
-    return tree
 
 
 @pytest.fixture(scope="module")

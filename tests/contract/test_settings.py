@@ -1,15 +1,16 @@
-"""Every experiment of config.yaml has the settings that its module reads; the schema lists them."""
+"""Every experiment has the settings that its module reads, and each says what it is."""
 
 import dataclasses
 import importlib
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from respike.runs import job
-from respike.workflow import config, dag
+from respike.runs import sources
+from respike.workflow import config, dag, jobs, settings
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
@@ -18,18 +19,7 @@ REAL = {"nmnist_real": __file__}
 SCALES = {
     scale: config.load(ROOT / "config.yaml", {"scale": scale, "data": REAL}) for scale in dag.SCALES
 }
-SOURCES = list(SCALES["default"]["sources"])
-
-
-def modules(source):
-    """Return rule -> module of experiments, as the rule file of a source says."""
-    text = (ROOT / "workflow" / "rules" / f"{source}.smk").read_text()
-    found = {}
-    for part in re.split(r"^(?:use )?rule ", text, flags=re.M)[1:]:
-        name = re.match(r"(?:\w+ as )?(\w+)", part)[1]
-        if module := re.search(r'"(respike\.experiments\.\w+)"', part):
-            found[name] = module[1]
-    return found
+SOURCES = sources.found()
 
 
 def experiments():
@@ -42,32 +32,61 @@ def experiments():
 
 
 def settings_class(source, root):
-    return importlib.import_module(modules(source)[f"{source}_{root}"]).Settings
+    return importlib.import_module(sources.module_of(source, root)).Settings
 
 
 @pytest.mark.parametrize("experiment", experiments())
 def test_the_module_accepts_the_settings(experiment):
     source = experiment.source
     text = dag.settings_json(SCALES[experiment.scale], source, experiment.name)
-    settings = job.read_settings(text, settings_class(source, experiment.root))
-    assert dataclasses.asdict(settings).keys() == experiment.settings.keys()
+    read = settings.read(text, settings_class(source, experiment.root))
+    assert dataclasses.asdict(read).keys() == experiment.settings.keys()
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_each_rule_runs_the_experiments_of_one_root(source):
-    roots = {e.root for scale in SCALES for e in dag.experiments(SCALES[scale], source).values()}
-    assert {f"{source}_{root}" for root in roots} == set(modules(source))
+def test_the_configuration_is_checked_against_the_class_that_the_module_reads(source):
+    for job in jobs.of(SCALES["paper"]):
+        if job.source == source:
+            module = sources.module_of(source, job.root).rpartition(".")[2]
+            assert settings.class_of(source, module) is settings_class(source, job.root)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("source", SOURCES)
+def test_each_rule_runs_the_experiments_of_one_root(source, scale):
+    own = [job for job in jobs.of(SCALES[scale]) if job.source == source]
+    found = dag.experiments(SCALES[scale], source).values()
+    assert own and found
+    for one in found:
+        takes = [job.rule for job in own if re.fullmatch(job.pattern, one.name)]
+        assert takes == [f"{source}_{one.root}"], one.name
+
+
+def described(cls):
+    """Return setting -> the comments on it, in a class and those that it is made from."""
+    found = {}
+    for base in cls.__mro__[:-1]:
+        above = ""
+        for line in inspect.getsource(base).splitlines():
+            text = line.strip()
+            if field := re.match(r"(\w+): [^#]*(.*)", text):
+                found[field[1]] = f"{found.get(field[1], '')} {above} {field[2]}"
+            above = text if text.startswith("#") else ""
+    return found
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_the_schema_names_every_setting_with_a_description_and_no_other(source):
-    listed = SCHEMA["$defs"][source]["properties"]
-    roots = {name.removeprefix(f"{source}_") for name in modules(source)}
-    read = {field.name for root in roots
-            for field in dataclasses.fields(settings_class(source, root))}  # fmt: skip
-    assert read == set(listed)
-    for name, part in listed.items():
-        assert len(part.get("description", "").split()) >= 2, f"{name}: no description"
+def test_every_setting_of_a_source_is_described(source):
+    """At one place at least: what two experiments share need not be said twice."""
+    roots = {job.root for job in jobs.of(SCALES["paper"]) if job.source == source}
+    said = {}
+    for cls in {settings_class(source, root) for root in roots}:
+        comments = described(cls)
+        for field in dataclasses.fields(cls):
+            words = re.sub(r"\bU\d+\b|[#;]", "", comments[field.name]).split()
+            said[field.name] = max(said.get(field.name, 0), len(words))
+    assert said
+    assert not [name for name, words in said.items() if words < 2]
 
 
 def test_the_schema_refuses_what_it_does_not_name_everywhere():
@@ -82,6 +101,8 @@ def test_the_schema_refuses_what_it_does_not_name_everywhere():
                 yield from objects(inner, f"{at}[{k}]")
 
     found = dict(objects(SCHEMA))
-    assert len(found) > 5
+    classes = {settings_class(job.source, job.root) for job in jobs.of(SCALES["paper"])}
+    found |= {f"settings of {cls.__module__}": settings.schema(cls) for cls in classes}
+    assert len(found) > 5 + len(SOURCES)
     for at, part in found.items():
         assert part.get("additionalProperties") is False, at

@@ -16,6 +16,7 @@ def page(browser, smoke_tree):
     return browser
 
 
+@pytest.mark.alone
 def test_it_loads_quickly_without_a_complaint_and_asks_nobody(page, smoke_tree):
     file = smoke_tree / "reports/smoke/comparison.html"
     assert page.complaints() == []

@@ -27,7 +27,7 @@ def verdicts(smoke_tree):
 @pytest.fixture(scope="module")
 def books(smoke_tree):
     """Return the ledgers of the tree."""
-    return [ledger.load(path) for path in sorted(smoke_tree.root.glob("workflow/claims/*.yaml"))]
+    return [ledger.load(path) for path in smoke_tree.ledgers]
 
 
 def test_the_jobs_ran_the_code_of_the_copy(smoke_tree):
@@ -58,7 +58,7 @@ KINDS = {  # of N-MNIST, where it is not the real sample; of all other sources i
 def test_every_result_is_current_and_says_its_data(smoke_tree):
     # In the tree, where the digests are taken from its own files.
     text = (
-        "import json, sys; from respike import provenance\n"
+        "import json, sys; from respike.runs import provenance\n"
         "for path in sys.argv[1:]:\n"
         "    for line in provenance.problems(json.load(open(path))): print(path, line)"
     )
@@ -168,8 +168,9 @@ def test_the_same_seed_gives_the_same_numbers_bit_for_bit(
     first = smoke_tree / "results/smoke" / experiment / "seed=0"
     was = json.loads((first / "metrics.json").read_text())
     smoke_tree.run(  # without the variables that Snakemake sets for its jobs
-        "python", "-m", was["module"], "--data", f"data/{data}/manifest.json",
-        "--settings", json.dumps(was["settings"]), "--source", source, "--experiment", name,
+        "python", "-m", "respike.workflow.run_experiment", "--data", f"data/{data}/manifest.json",
+        "--source", source, "--root", was["root"], "--experiment", name,
+        "--settings", json.dumps(was["settings"]),
         "--scale", "smoke", "--seed", 0, "--device", "cpu", "--threads", threads,
         "--metrics", tmp_path / "metrics.json", "--arrays", tmp_path / "arrays.npz",
     )  # fmt: skip
@@ -216,6 +217,7 @@ def start_s(smoke_tree):
     return seconds(lambda: smoke_tree.run("snakemake", "--version"), times=3)
 
 
+@pytest.mark.alone
 def test_a_dry_run_of_the_finished_tree_answers_at_once(smoke_tree, start_s):
     def dry_run():
         done = smoke_tree.snakemake("--dry-run")
@@ -224,6 +226,7 @@ def test_a_dry_run_of_the_finished_tree_answers_at_once(smoke_tree, start_s):
     assert seconds(dry_run, times=3) < 4 * start_s  # less than 5 s
 
 
+@pytest.mark.alone
 def test_an_edited_template_is_soon_in_the_report(copied_tree, start_s):
     template = copied_tree / "src/respike/report/templates/comparison.html.j2"
     template.write_text(template.read_text().replace("</body>", "<p>a new line</p></body>"))
@@ -240,7 +243,7 @@ def ran(done):
     return {line.split()[0] for line in table.splitlines()} - {"all"}
 
 
-def test_snakemakes_own_report_holds_captions_and_categories(smoke_tree, tmp_path):
+def test_snakemakes_own_report_holds_captions_and_categories(smoke_tree, books, tmp_path):
     smoke_tree.snakemake("--report", tmp_path / "report.zip")
     with zipfile.ZipFile(tmp_path / "report.zip") as archive:
         names = archive.namelist()
@@ -248,7 +251,7 @@ def test_snakemakes_own_report_holds_captions_and_categories(smoke_tree, tmp_pat
     figures = sorted((smoke_tree / "results/smoke/figures").glob("*.png"))
     for file in [*figures, smoke_tree / "reports/smoke/comparison.html"]:
         assert any(name.endswith(f"/{file.name}") for name in names), file.name
-    for category in ("poisson_mlp", "snn_mnist", "kulkarni_forward", "stdp_tables", "report"):
+    for category in (*(book.source["id"] for book in books), "report"):
         assert re.search(rf'"{category}"', pages), category
     assert "poisson_mlp_fig_a" in pages
     assert "drawn from the results that the rule takes" in pages  # a caption

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import torch
-from test_nmnist_grid_network import exact, frames_from
+from test_nmnist_grid_cpu import exact, frames_from
 
 from respike.sources.nmnist_grid.cpu import EventMlp, mse_count_loss
 from respike.sources.nmnist_grid.gpu import DeviceFrames, SideBySide, train_side_by_side

@@ -6,6 +6,7 @@ import pytest
 import test_report
 
 from respike.commands import answers
+from respike.runs import provenance, sources
 
 tree = test_report.tree  # the fixture
 
@@ -54,9 +55,22 @@ def test_why_leads_to_every_run_its_code_and_the_command(verdicts, tree):
     assert text.count(": current") == 5
     assert "commit 0000000000, tree not clean" in text
     assert 'settings   train: {"epochs": 2}' in text
-    assert "module     respike.report.wording, code" in text
+    code = provenance.code_digest(test_report.MODULE)
+    assert f"module     {test_report.MODULE}, code {code}\n" in text
     assert "data       train-images aaaaaaaaaaaa" in text
     assert lines[-1] == f"  remake     {claim['remake']}"
+
+
+def test_why_goes_on_where_an_experiment_is_gone(verdicts, tree, monkeypatch):
+    source, claim = answers.find(verdicts, "toy.good")
+
+    def gone(source, root):
+        raise sources.UnknownName(f"no source {source!r}")
+
+    monkeypatch.setattr(sources, "module_of", gone)
+    text = "\n".join(answers.why(source, claim, tree))
+    assert text.count("metrics.json: no source 'toy'") == 5 and "commit 0000000000" in text
+    assert "module  " not in text and "  remake " in text
 
 
 def test_why_names_what_is_not_sound_any_more(verdicts, tree):
@@ -71,7 +85,7 @@ def test_why_names_what_is_not_sound_any_more(verdicts, tree):
         "seed=0/metrics.json: the numbers were edited after the run",
         "seed=1/metrics.json: arrays.npz beside it was edited",
         "seed=2/metrics.json: cannot be read",
-        "seed=3/metrics.json: code of respike.report.wording was 0000000000000000",
+        "seed=3/metrics.json: code of toy train was 0000000000000000",
         "seed=4/metrics.json: current",
     ):
         assert said in text

@@ -105,30 +105,29 @@ def test_the_table(machine):
 
 
 @pytest.fixture
-def toy_folder(monkeypatch, tmp_path, mnist_folder, threads):
-    (tmp_path / "toy.py").write_text(
+def toy(toy_source, mnist_folder, threads):
+    """A source with one case."""
+    (toy_source / "benchmarks.py").write_text(
         "from respike.commands.benchmark import Case\n"
         "def cases(data, device, threads):\n"
         "    work = lambda: sum(range(1000))\n"
         "    return [Case('toy', 'ms', work, work, device=device, threads=threads)]\n"
     )
-    monkeypatch.setattr(benchmark, "FOLDER", tmp_path)
-    return tmp_path
 
 
-def test_main_writes_the_table_whole(toy_folder, tmp_path, capsys):
+def test_main_writes_the_table_whole(toy, tmp_path, capsys):
     out = tmp_path / "new" / "bench.csv"
     options = ["--out", str(out), "--rounds", "2", "--device", "cpu", "--threads", "1"]
     assert benchmark.main(options) == 0
     (read,) = csv.DictReader(io.StringIO(out.read_text()))
     assert read["case"] == "toy" and read["device"] == "cpu" and read["threads"] == "1"
-    assert read["source"] == "toy"  # the file that it is from
+    assert read["source"] == "toy"  # whose folder it is from
     assert float(read["ratio"]) > 0 and read["machine"] and "torch" in read["versions"]
     assert [p.name for p in out.parent.iterdir()] == ["bench.csv"]
     assert str(out) in capsys.readouterr().out
 
 
-def test_wrong_use_is_one_message(toy_folder, capsys, monkeypatch):
+def test_wrong_use_is_one_message(toy, capsys, monkeypatch):
     for options in (["--rounds", "0"], ["--threads", "0"], ["--threads", "999"], ["--device", "x"]):
         with pytest.raises(SystemExit) as stop:
             benchmark.main(options)
@@ -142,6 +141,12 @@ def test_wrong_use_is_one_message(toy_folder, capsys, monkeypatch):
 def test_every_real_case_runs(mnist_folder, threads, capsys):
     assert benchmark.main(["--quick", "--device", "cpu", "--threads", "1"]) == 0
     shown = capsys.readouterr().out
-    names = ("snn_mnist training step", "snn_mnist forward", "rate encoding", "poisson_mlp")
+    names = (
+        "nmnist emulator",
+        "snn_mnist training step",
+        "snn_mnist forward",
+        "rate encoding",
+        "poisson_mlp",
+    )
     for name in (*names, "kulkarni original pass", "kulkarni modified pass", "STDP poisson"):
         assert name in shown

@@ -145,6 +145,18 @@ def test_each_mistake_in_a_source_has_its_line(tmp_path, old, new, line):
     assert all(text.startswith("src/respike/sources/poisson_mlp/config.yaml") for text in found)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("n_train: 9", "n_trian: 9", "n_trian: unknown key; did you mean n_train? "),
+        ("n_hidden: 250, ", "", "train: lacks the settings n_hidden at scale smoke"),
+    ],
+)
+def test_a_mistake_is_said_once_and_not_of_what_starts_from_it(tmp_path, old, new, line):
+    (found,) = problems(tmp_path, GOOD, source=SOURCE.replace(old, new, 1))
+    assert line in found
+
+
 def test_every_problem_is_in_one_message_in_the_order_of_the_file(tmp_path):
     source = SOURCE.replace("250", "0").replace("[0.5, 2.0]", "[0]").replace("null", "0", 1)
     found = problems(tmp_path, GOOD, source=source)
@@ -289,6 +301,8 @@ def test_recordings_that_are_given_and_not_there_are_an_error(tmp_path, monkeypa
 
 def test_the_sample_is_taken_where_it_is(tmp_path, monkeypatch):
     text = GOOD.replace("mnist_folder: null", "nmnist_real: auto")
+    (tmp_path / "elsewhere" / "here").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere" / "here")
     assert config.load(write(tmp_path, text))["data"]["nmnist_real"] is None
     checkout = tmp_path / "checkout"
     checkout.mkdir()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from respike.data.emulator import camera as emulator
-from respike.data.emulator import cpu, gpu
+from respike.data.emulator import cpu, gpu, parameters
 from respike.data.nmnist.binary_format import check, unpack
 
 STEPS = 100
@@ -33,7 +33,7 @@ def camera(**changes):
         "noise_on": 0.0,
         "noise_off": 0.0,
     }
-    return emulator.Parameters(**{**values, **changes})
+    return parameters.Parameters(**{**values, **changes})
 
 
 def moving(speed, **changes):
@@ -140,13 +140,13 @@ def test_the_photoreceptor_makes_events_late_and_loses_none():
 
 
 def test_contrast_and_blur_change_the_light_as_the_formula_says():
-    weights, first = emulator.blur_taps(0.6)
+    weights, first = parameters.blur_taps(0.6)
     # Five taps reach 2.17 px or further: beyond lies 2 * Phi(-2.17 / 0.6) = 3e-4 at most.
     assert (np.abs(weights.sum(1) - 1) < 3e-4).all()
     # A sample in the middle of image pixel 14 sees most of it, and its neighbours alike.
-    at = (emulator.SIDE - 1) // 2 + 2
-    assert (emulator.SIDE - 1) / 2 + 1.5 == at
-    taps = dict(zip(range(first[at], first[at] + emulator.TAPS), weights[at], strict=True))
+    at = (parameters.SIDE - 1) // 2 + 2
+    assert (parameters.SIDE - 1) / 2 + 1.5 == at
+    taps = dict(zip(range(first[at], first[at] + parameters.TAPS), weights[at], strict=True))
     assert np.isclose(taps[14], 0.5953, atol=1e-3)  # erf(0.5 / (0.6 sqrt 2))
     assert np.isclose(taps[13], taps[15])
 
@@ -235,7 +235,7 @@ def test_the_gpu_code_gives_the_same_recordings(mnist_folder, device):
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("no GPU")
     images, index = digits(mnist_folder, 12), np.arange(12)
-    p = emulator.load_parameters()
+    p = parameters.load_parameters()
     ours, counts = emulator.emulate(images, index, 2, p)
     key = emulator.recording_keys(index, 2)
     theirs, their_counts = gpu.emulate(images, key, *emulator.motion_paths(p, key), p, device)
@@ -266,14 +266,14 @@ def test_random_numbers_are_the_same_in_both():
 
 
 def test_the_parameters_of_the_project_say_where_they_come_from():
-    content = json.loads(emulator.PARAMETERS.read_text())
+    content = json.loads(parameters.PARAMETERS.read_text())
     about = content["provenance"]
     for key in ("recordings_sha256", "mnist_sha256", "fitted_to_images", "code", "date"):
         assert about[key], key
-    p = emulator.load_parameters()
+    p = parameters.load_parameters()
     assert p.threshold_on.shape == p.threshold_off.shape == (34, 34)
     assert p.motion.shape == (len(p.times), 2)
-    assert np.abs(p.motion).max() + np.abs(p.variations[:, 2:4]).max() < emulator.MARGIN
+    assert np.abs(p.motion).max() + np.abs(p.variations[:, 2:4]).max() < parameters.MARGIN
     for threshold in (p.threshold_on, p.threshold_off):
         assert 0.39 < threshold.min() / np.median(threshold) and threshold.max() < 0.6
     assert p.refractory < 7  # the pixels that wait are kept for eight steps
@@ -292,8 +292,8 @@ def test_a_wrong_file_of_parameters_is_named_with_the_cure(tmp_path, content, sa
     path = tmp_path / "emulator.json"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(emulator.EmulatorError, match=said) as error:
-        emulator.load_parameters(path)
+    with pytest.raises(parameters.EmulatorError, match=said) as error:
+        parameters.load_parameters(path)
     assert str(path) in str(error.value) and "fit_emulator" in str(error.value)
 
 
@@ -307,7 +307,7 @@ def test_a_wrong_file_of_parameters_is_named_with_the_cure(tmp_path, content, sa
     ],
 )
 def test_images_of_another_form_are_refused(images, indices):
-    with pytest.raises(emulator.EmulatorError):
+    with pytest.raises(parameters.EmulatorError):
         emulator.emulate(images, indices)
 
 

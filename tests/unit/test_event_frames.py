@@ -108,6 +108,7 @@ def test_denoise_of_recordings_that_end_up_empty(made_recordings):
     assert denoise(np.empty(0, np.uint32), np.array([0, 0]))[1].tolist() == [0, 0]
 
 
+@pytest.mark.alone
 def test_denoise_is_20_times_as_fast_as_tonic(threads):
     threads(1)
     rng = np.random.default_rng(0)

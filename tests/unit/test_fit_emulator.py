@@ -9,7 +9,7 @@ import torch
 
 from respike.data import fit_emulator as fit
 from respike.data import mnist
-from respike.data.emulator import camera
+from respike.data.emulator import camera, parameters
 from respike.data.nmnist.statistics import pixel_counts
 
 
@@ -30,7 +30,7 @@ def test_the_rate_model_moves_as_the_emulator_does():
         model.variations.copy_(torch.from_numpy(variations[:, :4] / [4.0, 4.0, 0.1, 0.1]))
     theirs = model._place(torch.arange(2)).detach().numpy()
     p = dataclasses.replace(
-        camera.load_parameters(), times=edges, motion=motion, variations=variations
+        parameters.load_parameters(), times=edges, motion=motion, variations=variations
     )
     for i in range(2):
         only = dataclasses.replace(p, variations=variations[i : i + 1])
@@ -43,7 +43,9 @@ def test_the_rate_model_moves_as_the_emulator_does():
 
 def test_the_rate_model_sees_what_the_emulator_sees(images):
     # The change of darkness over a recording, pixel by pixel, from both.
-    p = dataclasses.replace(camera.load_parameters(), variations=np.array([[0.0] * 4 + [315.0]]))
+    p = dataclasses.replace(
+        parameters.load_parameters(), variations=np.array([[0.0] * 4 + [315.0]])
+    )
     model = fit.RateModel(1)
     with torch.no_grad():
         knots = np.stack([np.interp(fit.EDGES, p.times, m) for m in p.motion.T], 1)
@@ -55,12 +57,12 @@ def test_the_rate_model_sees_what_the_emulator_sees(images):
         dark = model.darkness(picture, torch.arange(1))[0].numpy()
     from respike.data.emulator import gpu
 
-    fine = gpu._fine_images(images[:1], p, "cpu").reshape(camera.SIDE, camera.SIDE)
+    fine = gpu._fine_images(images[:1], p, "cpu").reshape(parameters.SIDE, parameters.SIDE)
     path, _ = camera.motion_paths(p, camera.recording_keys(np.arange(1), 0))
     for k, t in ((0, 0), (len(fit.EDGES) // 2, 157.5)):
         place = np.array([np.interp(t, np.arange(len(path[0])), m) for m in path[0].T])
-        at = (np.arange(34) - 16.5) * camera.FINE + (camera.SIDE - 1) / 2
-        x, y = at - place[0] * camera.FINE, at - place[1] * camera.FINE
+        at = (np.arange(34) - 16.5) * parameters.FINE + (parameters.SIDE - 1) / 2
+        x, y = at - place[0] * parameters.FINE, at - place[1] * parameters.FINE
         from scipy.ndimage import map_coordinates
 
         grid = np.meshgrid(y, x, indexing="ij")
@@ -70,7 +72,7 @@ def test_the_rate_model_sees_what_the_emulator_sees(images):
 
 
 def test_thresholds_are_found_again(images):
-    p, index = camera.load_parameters(), np.arange(len(images))
+    p, index = parameters.load_parameters(), np.arange(len(images))
     truth = dataclasses.replace(
         p,
         threshold_on=np.full((34, 34), 0.30, np.float32),
@@ -94,7 +96,7 @@ def test_thresholds_are_found_again(images):
 
 
 def test_the_background_is_found_again(images):
-    truth = dataclasses.replace(camera.load_parameters(), noise_on=2e-3, noise_off=5e-4)
+    truth = dataclasses.replace(parameters.load_parameters(), noise_on=2e-3, noise_off=5e-4)
     events, counts = camera.emulate(images, np.arange(len(images)), 1, truth)
     offsets = np.concatenate(([0], np.cumsum(counts)))
     on, off = fit.background(truth, images, events, offsets)
@@ -119,11 +121,11 @@ def test_thresholds_alone_leave_all_else_as_it_was(tmp_path, mnist_folder, nmnis
     out = tmp_path / "emulator.json"
     assert fit.main(
         ["--recordings", str(tmp_path / "real"), "--mnist", str(mnist_folder), "--first", "30",
-         "--thresholds-of", str(camera.PARAMETERS), "--out", str(out)]
+         "--thresholds-of", str(parameters.PARAMETERS), "--out", str(out)]
     ) == 0  # fmt: skip
-    before, after = camera.load_parameters(), camera.load_parameters(out)
-    for name in camera.Parameters.__dataclass_fields__:
+    before, after = parameters.load_parameters(), parameters.load_parameters(out)
+    for name in parameters.Parameters.__dataclass_fields__:
         same = np.array_equal(getattr(before, name), getattr(after, name))
         assert same != name.startswith("threshold_o"), name
-    assert camera.fitted_images(out).tolist() == list(range(30))
+    assert parameters.fitted_images(out).tolist() == list(range(30))
     assert json.loads(out.read_text())["provenance"]["before"]["fitted_to_images"] == [0, 299]

@@ -9,7 +9,7 @@ import test_report
 
 from respike.report import from_records
 from respike.runs import records
-from respike.workflow import dag
+from respike.workflow import dag, jobs
 
 tree = test_report.tree  # the fixture
 
@@ -27,8 +27,8 @@ def recorded(tree, monkeypatch):
     config = {"sources": {"toy": {}}, "scale": "default"}
     monkeypatch.setattr(from_records.configuration, "load", lambda *args, **more: config)
     monkeypatch.setattr(dag, "wanted", lambda c: wanted if c["scale"] == "default" else {})
-    monkeypatch.setattr(dag, "ledger_of", lambda source: f"{source}.yaml")
-    monkeypatch.setattr(dag, "figures", lambda config, source: {})
+    monkeypatch.setattr(jobs, "ledger_of", lambda source: f"{source}.yaml")
+    monkeypatch.setattr(jobs, "figures", lambda config, source: {})
     monkeypatch.setattr(from_records, "plot_networks", lambda *args: None)
     return tree
 
@@ -68,7 +68,7 @@ def test_results_of_this_machine_stand_beside(recorded):
 
 
 def test_stale_records_judge_nothing_and_the_claim_says_so(recorded, monkeypatch):
-    monkeypatch.setattr(records.provenance, "code_digest", lambda module: "f" * 16)
+    monkeypatch.setattr(records.provenance, "code_digest", lambda module, **more: "f" * 16)
     found = claims(build(recorded))["toy.good"]
     assert found["verdict"]["status"] == "not_run" and found["measured"] is None
     assert found["verdict"]["reason"].startswith("Its records are stale and judge nothing: code of")
@@ -112,8 +112,8 @@ def test_what_lacks_and_its_cost_are_told(recorded, monkeypatch):
 def test_figures_are_drawn_from_what_is_recorded_and_say_from_how_many(recorded, monkeypatch):
     shutil.rmtree(recorded / "records/toy/train/seed=3")
     runs = [f"results/default/toy/train/seed={seed}/metrics.json" for seed in range(5)]
-    monkeypatch.setattr(dag, "figures", lambda *args: {"toy_fig1": runs, "toy_fig2": runs[3:4]})
-    monkeypatch.setattr(dag, "published_json", lambda source: "{}")
+    monkeypatch.setattr(jobs, "figures", lambda *args: {"toy_fig1": runs, "toy_fig2": runs[3:4]})
+    monkeypatch.setattr(jobs, "published_json", lambda source: "{}")
     drawn = []
 
     def draw(call, **options):
@@ -133,10 +133,10 @@ def test_figures_are_drawn_from_what_is_recorded_and_say_from_how_many(recorded,
         text = (recorded / "out" / name).read_text()
         assert text.count("Drawn from 4 of 5 runs") == 1
     # With all records there, nothing is said; a picture of fewer runs does not stay.
-    monkeypatch.setattr(dag, "figures", lambda *args: {"toy_fig1": runs[:3]})
+    monkeypatch.setattr(jobs, "figures", lambda *args: {"toy_fig1": runs[:3]})
     build(recorded)
     assert "Drawn from" not in (recorded / "out/comparison.html").read_text()
-    monkeypatch.setattr(dag, "figures", lambda *args: {"toy_fig1": runs[3:4]})
+    monkeypatch.setattr(jobs, "figures", lambda *args: {"toy_fig1": runs[3:4]})
     build(recorded)
     assert not (recorded / "work/figures/toy_fig1.png").exists()
 

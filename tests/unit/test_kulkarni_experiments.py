@@ -8,8 +8,8 @@ import pytest
 from test_kulkarni_neuron import C
 
 from respike.data import mnist
-from respike.runs import job
-from respike.sources.kulkarni_forward import encode, full_pass, readout, train
+from respike.sources.kulkarni_forward import full_pass, readout, train
+from respike.workflow import run_experiment
 
 CONSTANTS = dataclasses.asdict(C) | {"num_steps": 300}
 PASS = {
@@ -107,16 +107,17 @@ def test_random_filters_are_the_ones_before_training(data):
     assert (trained["filters"] != found["filters"]).any()
 
 
-def test_an_unstable_step_ends_the_job_with_one_line(data, monkeypatch, capsys, tmp_path,
-                                                     small_mnist_folder):  # fmt: skip
+def test_an_unstable_step_ends_the_job_with_one_line(
+    capsys, tmp_path, small_mnist_folder, threads, no_gpu_code
+):
     settings = CONSTANTS | {"variant": "corrected", "dt_ms": 25.0}
-    monkeypatch.setattr("sys.argv", [
-        "x", "--data", str(small_mnist_folder / "manifest.json"), "--settings",
-        json.dumps(settings), "--source", "kulkarni_forward", "--experiment", "encode",
+    status = run_experiment.main([
+        "--source", "kulkarni_forward", "--root", "encode", "--experiment", "encode",
+        "--data", str(small_mnist_folder / "manifest.json"), "--settings", json.dumps(settings),
         "--scale", "smoke", "--seed", "0", "--metrics", str(tmp_path / "metrics.json"),
         "--arrays", str(tmp_path / "arrays.npz"),
     ])  # fmt: skip
-    assert job.main(encode.run, encode.Settings) == 1
+    assert status == 1
     said = capsys.readouterr().err.strip().splitlines()
     assert len(said) == 1
     assert "dt_ms: found 25.0, the integration of the membrane is unstable" in said[0]

@@ -1,4 +1,4 @@
-"""What records lack and would cost: worked by hand on records of a small grid."""
+"""What records lack and would cost: worked by hand on a few records, of a small grid too."""
 
 from pathlib import Path
 
@@ -16,9 +16,12 @@ COMMON = {
 CODED = {"whole": True, "cached_t_window": 2000, "keep_optimiser": True}
 
 
-def record(experiment, seed, settings, metrics, wall_s=10.0, device="cpu", **changes):
+GRID = "nmnist_grid"  # whose runs are made of cells, so that it brings a costs.py
+
+
+def record(experiment, seed, settings, metrics, wall_s=10.0, device="cpu", source=GRID, **changes):
     result = {
-        "source": "toy", "experiment": experiment, "seed": seed, "scale": "paper",
+        "source": source, "experiment": experiment, "seed": seed, "scale": "paper",
         "settings": settings, "metrics": metrics, "wall_s": wall_s, "device": device,
     }  # fmt: skip
     return Record(Path("a"), result, True, **changes)
@@ -28,8 +31,8 @@ def cells(*names, **changes):
     return COMMON | changes | {"cells": list(names)}
 
 
-def run(settings, seed=0, experiment="search"):
-    return {"source": "toy", "experiment": experiment, "seed": seed, "settings": settings}
+def run(settings, seed=0, experiment="search", source=GRID):
+    return {"source": source, "experiment": experiment, "seed": seed, "settings": settings}
 
 
 @pytest.fixture
@@ -52,6 +55,38 @@ def costs():
 def test_a_run_takes_the_median_time_of_its_other_seeds(costs):
     assert costs.of(run({}, 4, "final")) == (1, 0, 200.0)
     assert costs.of(run({}, 4, "other")) == (1, 1, 0)
+
+
+def test_times_of_another_source_do_not_count(costs):
+    assert costs.of(run({}, 4, "final", source="other")) == (1, 1, 0)
+    assert costs.parts(run({}, source="other")) == (1, "runs")
+    assert costs.parts(run({})) == (1, "runs") and costs.parts(run(cells(FIRST, SECOND))) == (
+        2, "cells",
+    )  # fmt: skip
+
+
+def test_a_source_says_what_its_parts_cost(toy_source):
+    kept = [
+        record("a", 0, {}, {}, wall_s=7.0, source="toy"),
+        record("a", 1, {}, {}, source="other"),
+        record("a", 2, {}, {}, source="toy", withdrawn="wrong"),
+        record("a", 3, {}, {}, source="toy", device="a GPU"),
+    ]
+    assert lacking.Costs(kept, "paper").of(run({}, 9, "a", "toy")) == (1, 0, 7.0)
+    (toy_source / "costs.py").write_text(
+        "class Costs:\n"
+        "    unit = 'slices'\n"
+        "    def __init__(self, results):\n"
+        "        self.seeds = [result['seed'] for result in results]\n"
+        "    def parts(self, run):\n"
+        "        return run['settings'].get('slices')\n"
+        "    def of(self, run):\n"
+        "        return [None, *map(float, self.seeds)]\n"
+    )
+    costs = lacking.Costs(kept, "paper")
+    sliced = run({"slices": 5}, 9, "a", "toy")
+    assert costs.parts(sliced) == (5, "slices") and costs.of(sliced) == (3, 1, 3.0)
+    assert costs.of(run({}, 9, "a", "toy")) == (1, 0, 7.0)  # made of no parts
 
 
 def test_cells_that_another_record_of_the_search_holds_do_not_lack(costs):
@@ -87,7 +122,7 @@ def test_the_table_sums_entries_and_tables_need_their_searches(costs, monkeypatc
     config = {
         "scale": "paper", "seeds": {"paper": [0, 1]}, "cells_per_job": None,
         "sources": {
-            "toy": {
+            GRID: {
                 "final": {"settings": {}, "seeds": {"paper": [0, 4]}},
                 "search": {
                     "settings": COMMON, "cells": {"paper": [FIRST, SECOND]}, "cells_per_job": 2,
@@ -97,14 +132,14 @@ def test_the_table_sums_entries_and_tables_need_their_searches(costs, monkeypatc
         },
     }  # fmt: skip
     wanted = dag.wanted(config)
-    recorded = {dag.result_path(config, "toy", "final", 0)}
-    rows = lacking.table(config, "toy", wanted, recorded, costs)
+    recorded = {dag.result_path(config, GRID, "final", 0)}
+    rows = lacking.table(config, GRID, wanted, recorded, costs)
     assert [(r["entry"], r["parts"], r["of"], r["unit"]) for r in rows] == [
         ("final", 1, 2, "runs"),
         ("search", 3, 4, "cells"),
     ]
     assert (rows[1]["unknown"], rows[1]["seconds"]) == (2, pytest.approx(15.0))
-    tables = [dag.result_path(config, "toy", "table", seed) for seed in (0, 1)]
+    tables = [dag.result_path(config, GRID, "table", seed) for seed in (0, 1)]
     assert lacking.of_runs(config, tables, wanted, recorded, costs) == (3, 2, pytest.approx(15.0))
 
 

@@ -120,6 +120,8 @@ def test_a_good_ledger_loads(tmp_path):
             ("claims", 1, "accept", {}),
             "claim toy.energy: measure and accept are not allowed together",
         ),
+        (("source", "answer", "word " * 91), "key source.answer: 91 words, allowed are 90: put"),
+        (("source", "answer", "in 3 of 4"), "key source.answer"),
         (("figures", 0, "id", "fig1"), "figure fig1, key id: must start with toy_"),
         (("deviations", 0, "risk", "huge"), "deviation D1, key risk: found 'huge', allowed: low"),
     ],

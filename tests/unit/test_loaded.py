@@ -10,19 +10,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MODULE = "respike.experiments.toy"
-TOY = """
-import numpy as np
+MODULE = "respike.sources.toy.train"
+SETTINGS = """
 from dataclasses import dataclass
-from respike import job
-from respike.spiking.numba_cache import njit
-from respike.runs.progress import Progress
-
-FACTOR = 1
 
 @dataclass(frozen=True)
-class Settings:
+class Train:
     n: int
+"""
+TOY = """
+import numpy as np
+from respike.runs.result import Result
+from respike.sources.toy.settings import Train as Settings
+from respike.spiking.numba_cache import njit
+
+FACTOR = 1
 
 @njit(cache=True)
 def double(x):
@@ -30,28 +32,29 @@ def double(x):
 
 def run(settings, data, seed, progress):
     HOOK
-    from respike.toy_part import part  # imported late
-    return job.Result({"value": float(double(settings.n)) * FACTOR + part()})
-
-if __name__ == "__main__":
-    raise SystemExit(job.main(run, Settings))
+    from respike.sources.toy.parts import part  # imported late
+    return Result({"value": float(double(settings.n)) * FACTOR + part()})
 """
 PART = "def part():\n    return 0.5\n"
 
 
 @pytest.fixture
 def project(tmp_path, small_mnist_folder):
-    """Return a checkout with a toy experiment, and a function that runs it as a job."""
+    """Return a function that runs the experiment of a toy source, in a checkout of its own."""
     root = tmp_path / "checkout"
     shutil.copytree(
         ROOT / "src", root / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
     )
     for name in ("requirements.lock", "pyproject.toml"):
         shutil.copy(ROOT / name, root)
-    toy = root / "src" / "respike" / "experiments" / "toy.py"
-    part = root / "src" / "respike" / "toy_part.py"
-    part.write_text(PART)
-    out = root / "results" / "toy" / "toy" / "seed=0"
+    source = root / "src" / "respike" / "sources" / "toy"
+    source.mkdir()
+    toy, part = source / "train.py", source / "parts.py"
+    contents = {"__init__.py": "", "settings.py": SETTINGS, "parts.py": PART}
+    contents |= {"config.yaml": "train: {job: {}}\n", "claims.yaml": ""}
+    for name, text in contents.items():
+        (source / name).write_text(text)
+    out = root / "results" / "smoke" / "toy" / "train" / "seed=0"
 
     def run(hook="pass", status=0, start=""):
         if hook:
@@ -59,11 +62,12 @@ def project(tmp_path, small_mnist_folder):
         shutil.rmtree(out, ignore_errors=True)
         arguments = [
             "--data", str(small_mnist_folder / "manifest.json"), "--settings", '{"n": 3}',
-            "--source", "toy", "--experiment", "toy", "--scale", "smoke", "--seed", "0",
+            "--source", "toy", "--root", "train", "--experiment", "train", "--scale", "smoke",
+            "--seed", "0",
             "--metrics", str(out / "metrics.json"), "--arrays", str(out / "arrays.npz"),
         ]  # fmt: skip
-        program = f"import sys, runpy; sys.argv = ['toy', *{arguments!r}]\n{start}\n"
-        program += f"runpy.run_module({MODULE!r}, run_name='__main__', alter_sys=True)"
+        program = f"import sys\n{start}\nfrom respike.workflow import run_experiment\n"
+        program += f"sys.exit(run_experiment.main({arguments!r}))"
         done = subprocess.run(
             [sys.executable, "-c", program], cwd=root, capture_output=True, text=True,
             env={
@@ -95,10 +99,9 @@ def test_a_stale_pyc_is_refused(project, edit):
     old, new = edit.split(":")
     project.toy.write_text(project.toy.read_text().replace(old, new))
     os.utime(project.toy, ns=(found.st_atime_ns, found.st_mtime_ns))
-    # `python -m` runs the module's .pyc.
-    said = project(hook=None, status=1, start=f"import {MODULE}; del sys.modules[{MODULE!r}]")
-    assert "toy.py" in said
-    (pyc,) = project.toy.parent.glob("__pycache__/toy.*.pyc")
+    said = project(hook=None, status=1)
+    assert "train.py" in said
+    (pyc,) = project.toy.parent.glob("__pycache__/train.*.pyc")
     assert str(pyc) in said and "remove it" in said
     pyc.unlink()
     assert project(hook=None) in (9.5, 42.5)
@@ -106,7 +109,7 @@ def test_a_stale_pyc_is_refused(project, edit):
 
 def test_a_module_that_is_edited_before_its_late_import_is_refused(project):
     hook = f"open({str(project.part)!r}, 'w').write('def part():\\n    return 1.5\\n')"
-    assert "toy_part.py: part" in project(hook=hook, status=1)
+    assert "parts.py: part" in project(hook=hook, status=1)
     assert project() == 7.5
 
 
@@ -132,17 +135,21 @@ def test_a_module_of_another_checkout_is_refused(project, tmp_path):
     other.write_text(PART)
     start = (
         "import importlib.util as u\n"
-        f"spec = u.spec_from_file_location('respike.toy_part', {str(other)!r})\n"
-        "sys.modules['respike.toy_part'] = module = u.module_from_spec(spec)\n"
+        f"spec = u.spec_from_file_location('respike.sources.toy.parts', {str(other)!r})\n"
+        "sys.modules['respike.sources.toy.parts'] = module = u.module_from_spec(spec)\n"
         "spec.loader.exec_module(module)\n"
     )
-    assert "respike.toy_part was loaded from" in project(status=1, start=start)
+    assert "respike.sources.toy.parts was loaded from" in project(status=1, start=start)
 
 
 def test_parameters_that_are_edited_during_the_run_are_refused(project):
     parameters = project.part.with_suffix(".json")
-    parameters.write_text("{}")
-    assert "toy_part.json" in project(hook=f"open({str(parameters)!r}, 'w').write('[]')", status=1)
+    parameters.write_text("0.5")
+    read = 'float(Path(__file__).with_suffix(".json").read_text())'
+    project.part.write_text(f"from pathlib import Path\n\n{PART.replace('0.5', read)}")
+    assert project() == 6.5
+    assert "parts.json" in project(hook=f"open({str(parameters)!r}, 'w').write('1.5')", status=1)
+    assert project() == 7.5
 
 
 def test_a_kernel_of_triton_is_held_against_its_file():

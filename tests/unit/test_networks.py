@@ -6,6 +6,7 @@ import io
 import numpy as np
 import pytest
 
+from respike.figures import networks as plots
 from respike.report import networks
 
 LABELS = np.arange(200, dtype=np.uint8) % 10
@@ -121,7 +122,9 @@ def test_each_data_set_is_a_group_and_runs_without_a_network_are_passed_over(run
     runs.add("a", range(190))
     runs.add("b", range(190), data_set="nmnist")
     runs.results["other/0"] = {"source": "toy", "seed": 0}
-    assert [group["data_set"] for group in runs.groups()] == ["mnist", "nmnist"]
+    runs.add("c", range(190), data_set="shapes", rule="a rule of its own")  # known nowhere
+    assert [group["data_set"] for group in runs.groups()] == ["mnist", "nmnist", "shapes"]
+    assert [group["title"] for group in runs.groups()] == ["MNIST", "NMNIST", "SHAPES"]
     assert networks.compare({}, dict) == []
 
 
@@ -134,3 +137,33 @@ def test_the_tables_hold_every_network_and_pair(runs):
     pairs = list(csv.DictReader(io.StringIO(networks.pair_table(groups))))
     assert len(pairs) == 3
     assert float(pairs[0]["difference"]) == 0.2 and pairs[0]["only_b_right"] == "0"
+
+
+def test_looks_follow_from_the_rules_that_occur(runs):
+    none = {"spikes": None, "synaptic_operations": None, "num_steps": 0}
+    for number in range(12):
+        runs.add(f"snn_{number}", range(190), rule=f"rule {number}")
+    runs.add("ann", range(190), rule="plain", **none)
+    runs.add("ann_2", range(190), data_set="shapes", rule="also plain", **none)
+    found = plots.looks(runs.groups())
+    spiking = sorted(f"rule {number}" for number in range(12))
+    assert list(found) == ["also plain", "plain", *spiking]  # not the order of the runs
+    assert len(set(found.values())) == len(found)
+    colours = [colour for colour, _ in found.values()]
+    assert set(colours[:2]) == {plots.ANN} and plots.ANN not in colours[2:]
+    one, other = found["rule 0"], found["rule 1"]
+    assert one[0] != other[0] and one[1] != other[1]  # colour and shape tell them apart
+
+
+@pytest.mark.parametrize("figure", sorted(plots.FIGURES))
+def test_every_rule_and_data_set_is_drawn(runs, figure):
+    runs.add("a", range(190))
+    runs.add("b", range(150), rule="back-propagation", spikes=None, synaptic_operations=None)
+    runs.add("c", range(100), data_set="shapes", rule="a rule of its own")
+    drawn = plots.FIGURES[figure](runs.groups())
+    (legend,) = drawn.legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert texts == ["back-propagation", "a rule of its own", "STDP"]
+    titles = [ax.get_title(loc="left") or ax.get_title() for ax in drawn.axes]
+    assert titles == ["MNIST, 200 test images", "SHAPES, 200 test images"]
+    plots.plt.close(drawn)

@@ -509,7 +509,7 @@ def test_sigterm_keeps_the_download_and_the_next_run_goes_on(official, tmp_path)
         "import runpy, sys\nfrom tonic.datasets import NMNIST\n"
         f"NMNIST.train_url = {NMNIST.train_url!r}\n"
         f"sys.argv = ['nmnist', '--official', '--out', {str(tmp_path / 'out')!r}]\n"
-        "runpy.run_module('respike.data.nmnist.official', run_name='__main__')\n"
+        "runpy.run_module('respike.data.nmnist', run_name='__main__')\n"
     )
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL)
     assert official.sent.wait(60)

@@ -231,10 +231,9 @@ def test_the_step_has_no_gradient_and_the_surrogate_pi_times_the_printed_one():
         surrogate.run(surrogate.Settings(2.0, 400), None, 0, None)
 
 
-def test_recorded_cells_are_not_trained_again(data, tmp_path, trained, monkeypatch):
+def test_recorded_cells_are_not_trained_again(data, tmp_path, trained):
     """What a record holds is found by a search that trains more cells, on the same data only."""
-    monkeypatch.setattr(provenance, "problems", lambda result: [])
-    made = {"module": nmnist_grid_search.__name__, "code": "c", "pins": "p"}
+    made = provenance.record("nmnist_grid", "search_1", "cpu")
     recorded = dataclasses.replace(SEARCH, cells=CELLS[:1])
     for settings, seed in ((recorded, 0), (recorded, 3), (CODED, 5)):
         found = nmnist_grid_search.run(
@@ -264,9 +263,10 @@ def write_record(tmp_path, settings, seed, found, made):
     arrays = (folder / "arrays.npz").read_bytes()
     result = files.plain(
         {
-            **made, "source": "nmnist_grid", "experiment": "search", "seed": seed,
+            **made, "experiment": "search", "protocol": "as_documented", "seed": seed,
             "scale": "paper", "settings": dataclasses.asdict(settings), "data_sha256": {},
-            "device": "cpu", "started": "2026-01-01T10:00:00+00:00",
+            "data_kind": "emulated", "device": "cpu", "threads": 1, "wall_s": 1,
+            "started": "2026-01-01T10:00:00+00:00",
             "metrics": found.metrics, "series": found.series,
             "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
         }

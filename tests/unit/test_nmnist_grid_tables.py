@@ -9,6 +9,7 @@ import pytest
 
 from respike.data.mnist import DataError
 from respike.report import ledger
+from respike.runs import sources
 from respike.sources.nmnist_grid import cells_csv, effects
 from respike.sources.nmnist_grid import table as nmnist_grid_table
 from respike.sources.nmnist_grid.cells import Cell
@@ -142,7 +143,7 @@ def test_a_job_that_is_missing_or_no_result_is_refused(tmp_path):
 @pytest.mark.parametrize("table", TABLES)
 def test_the_ledger_holds_the_same_tables(table):
     """The published rows stand in the ledger as claims and in the code as numbers."""
-    book = ledger.load(ledger.SCHEMA.parents[1] / "claims" / "nmnist_grid.yaml")
+    book = ledger.load(sources.FOLDER / "nmnist_grid" / sources.LEDGER)
     claims = [c for c in book.claims if c["id"].startswith(f"nmnist_grid.table_{table}_row_")]
     found = {
         Cell.parse(c["measure"]["metric"].removeprefix("accuracy ")): c["published"]["value"]

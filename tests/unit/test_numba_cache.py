@@ -44,7 +44,7 @@ class Package:
         return float(self.run(**options))
 
     def edit(self):
-        events = self.src / "respike" / "events.py"
+        events = self.src / "respike" / "spiking" / "events.py"
         changed = events.read_text().replace("base[:] = bias", "base[:] = bias + np.float32(1.0)")
         assert changed != events.read_text()
         events.write_text(changed)
@@ -142,7 +142,7 @@ def test_code_that_is_edited_while_it_is_loaded_is_neither_kept_nor_taken_from_t
     """The edit falls between the digest that names the cache and the import of the function."""
     package.run()
     before = package.kept()
-    events = package.src / "respike" / "events.py"
+    events = package.src / "respike" / "spiking" / "events.py"
     program = (
         "import respike.spiking.numba_cache, pathlib\n"
         f"file = pathlib.Path({str(events)!r})\n"
@@ -156,7 +156,7 @@ def test_code_that_is_edited_while_it_is_loaded_is_neither_kept_nor_taken_from_t
     assert package.first_potential() == 0.75
 
 
-def test_only_respike_compiled_imports_numba():
+def test_one_module_imports_numba():
     found = set()
     for file in [*PACKAGE.rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")]:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -166,4 +166,4 @@ def test_only_respike_compiled_imports_numba():
                 name.split(".")[0] == "numba" for name in names
             ):
                 found.add(file.relative_to(PACKAGE.parent).as_posix())
-    assert found == {"respike/compiled.py"}
+    assert found == {"respike/spiking/numba_cache.py"}

@@ -12,6 +12,7 @@ import pytest
 
 from respike.commands import cli, reproduce
 from respike.runs import owned, records
+from respike.workflow import run_lock
 
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src" / "respike"
@@ -160,7 +161,22 @@ def test_reproduce_removes_neither_the_checkout_nor_another_project(
     for place in (folder, checkout, checkout / "src"):
         with pytest.raises(owned.NotOwned):
             reproduce.run([], config, place, 1)
-    assert untouched() and (checkout / "src" / "respike" / "owned.py").exists()
+    assert untouched() and (checkout / "src" / "respike" / "runs" / "owned.py").exists()
+
+
+def test_reproduce_does_not_empty_the_folder_of_a_run_that_is_at_work(
+    config, monkeypatch, tmp_path
+):
+    scratch = owned.make_empty(tmp_path / "scratch")
+    monkeypatch.setenv(run_lock.MARK, "")
+    try:
+        run_lock.hold(scratch)
+        with pytest.raises(reproduce.ReproduceError, match=f"a run is at work in {scratch}"):
+            monkeypatch.chdir(scratch)
+            reproduce.run([], config, scratch, 1)
+        assert run_lock.living(scratch) == {os.getpid()}
+    finally:
+        run_lock.forget(run_lock.runs(scratch), scratch)
 
 
 def test_reproduce_leaves_the_original_of_a_download_alone(config, monkeypatch, tmp_path):
@@ -295,22 +311,25 @@ def test_the_report_from_records_takes_no_users_files(precious):
 
 # Where files are written, removed or renamed otherwise than by files.py and owned.py.
 ALLOWED = {
-    ("data/event_table.py", "TableWriter.__enter__"): "after nmnist.claim_table in every caller",
-    ("data/event_table.py", "_Part.__init__"): "a temporary file with a random name",
-    ("data/event_table.py", "_Part.finish"): "onto a name that TableWriter has cleared",
-    ("data/event_table.py", "_Part.discard"): "its own temporary file",
-    ("data/recordings.py", "given"): "a link at a name that it has cleared with owned.remove",
-    ("data/resume.py", "download"): "NAME.part is listed by name; an archive there is set aside",
-    ("data/resume.py", "_write"): "NAME.part, as above",
-    ("data/sources.py", "_run_npm"): "the log in a temporary folder of its own",
-    ("job.py", "free_gpu"): "a lock file that is opened to append: nothing is cut off",
-    ("kept.py", "Kept.drop_arrays"): "its name is a digest of what it was made from",
-    ("reproduce.py", "copy_project"): "into the folder that owned.make_empty has made",
-    ("reproduce.py", "run"): "as above",
-    ("reproduce.py", "_link_or_copy"): "as above",
-    ("provenance.py", "_kept_scans.keep"): "files.write_bytes under another name",
-    ("run_lock.py", "*"): "locks of this folder; the module says which are stale",
-    ("scaling.py", "forget_peak"): "a file of the kernel",
+    ("data/nmnist/event_table.py", "TableWriter.__enter__"): "after official.claim_table in every "
+    "caller",
+    ("data/nmnist/event_table.py", "_Part.__init__"): "a temporary file with a random name",
+    ("data/nmnist/event_table.py", "_Part.finish"): "onto a name that TableWriter has cleared",
+    ("data/nmnist/event_table.py", "_Part.discard"): "its own temporary file",
+    ("data/download/resume.py", "download"): "NAME.part is listed by name; an archive is set aside",
+    ("data/download/resume.py", "_write"): "NAME.part, as above",
+    ("data/download/mirrors.py", "_run_npm"): "the log in a temporary folder of its own",
+    ("runs/checkpoints.py", "Kept.drop_arrays"): "its name is a digest of what it was made from",
+    ("runs/command.py", "_unexpected"): "a log with time and process in its name",
+    ("runs/command.py", "run"): "onto the null device",
+    ("runs/scan.py", "_kept.keep"): "files.write_bytes under another name",
+    ("sources/nmnist_grid/benchmarks.py", "peak_mb"): "a file of the kernel",
+    ("commands/reproduce.py", "copy_project"): "into the folder that owned.make_empty has made",
+    ("commands/reproduce.py", "run"): "as above",
+    ("commands/new_source.py", "write"): "in a temporary folder, onto a name that is not there",
+    ("commands/scaling.py", "forget_peak"): "a file of the kernel",
+    ("workflow/run_lock.py", "_removed"): "records of dead runs, and Snakemake's locks of theirs",
+    ("workflow/startup.py", "keep_locks_of_others.unlock"): "Snakemake's locks of this run alone",
     ("figures/draw.py", "main"): "into memory",
     ("figures/networks.py", "main"): "into memory",
 }
@@ -383,7 +402,7 @@ def test_every_removal_and_write_goes_through_files_or_owned():
     used, stray = set(), []
     for file in sorted(SRC.rglob("*.py")):
         name = file.relative_to(SRC).as_posix()
-        if name in ("files.py", "owned.py"):
+        if name in ("runs/files.py", "runs/owned.py"):
             continue
         for function, call in writes(file.read_text(encoding="utf-8")):
             entry = (name, function) if (name, function) in ALLOWED else (name, "*")

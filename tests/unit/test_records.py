@@ -6,13 +6,14 @@ import json
 import numpy as np
 import pytest
 
-from respike.runs import files, provenance, records
+from respike.runs import files, provenance, records, sources
 
-MODULE = "respike.report.wording"  # any module of ours has a digest
+SOURCE, ROOT = "poisson_mlp", "encode"  # any experiment of ours has a digest
+MODULE = sources.module_of(SOURCE, ROOT)
 SETTINGS = {"epochs": 2}
 WANTED = {
-    "results/default/toy/train/seed=0/metrics.json": {
-        "source": "toy",
+    f"results/default/{SOURCE}/train/seed=0/metrics.json": {
+        "source": SOURCE,
         "experiment": "train",
         "seed": 0,
         "settings": SETTINGS,
@@ -26,8 +27,8 @@ def finish(folder, **changes):
     arrays = changes.pop("arrays", {"predictions": np.zeros(9, np.uint8)})
     files.write_npz(folder / "arrays.npz", arrays)
     result = {
-        "schema": 1, "source": "toy", "experiment": "train", "seed": 0, "settings": SETTINGS,
-        "protocol": "as_documented", "scale": "default", "module": MODULE,
+        "schema": 2, "source": SOURCE, "experiment": "train", "seed": 0, "settings": SETTINGS,
+        "protocol": "as_documented", "scale": "default", "root": ROOT,
         "code": provenance.code_digest(MODULE), "pins": provenance.pins_digest(MODULE),
         "data_sha256": {}, "data_kind": "official", "device": "cpu", "threads": 2,
         "versions": {"python": "3.11.2"}, "machine": "a machine", "commit": "0" * 40,
@@ -51,7 +52,7 @@ def loaded(kept):
 def test_a_record_holds_the_result_as_it_is(tmp_path, kept):
     metrics = finish(tmp_path)
     where = records.add(metrics, kept)
-    assert where.parent == kept / "toy" / "train" / "seed=0"
+    assert where.parent == kept / SOURCE / "train" / "seed=0"
     assert where.name.startswith("20260101T100000Z_")
     (record,) = loaded(kept)
     assert record.result == json.loads(metrics.read_text())
@@ -92,7 +93,7 @@ def test_of_large_arrays_only_the_answers_are_kept(tmp_path, kept):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"code": "0" * 16}, "code of respike.report.wording was"),
+        ({"code": "0" * 16}, f"code of {SOURCE} {ROOT} was"),
         ({"scale": "smoke"}, "smoke run"),
         ({"arrays_sha256": "0" * 64}, "arrays.npz beside it was edited"),
         ({"wall_s": -1}, "wall_s"),
@@ -141,7 +142,7 @@ def test_the_newest_current_record_counts_and_stale_ones_are_told(tmp_path, kept
     other = {PATH: WANTED[PATH] | {"settings": {"epochs": 3}}}
     chosen = records.choose(other, loaded(kept), "default")
     assert chosen.stale[PATH][1] == ["setting epochs was 2, is now 3"]
-    monkeypatch.setattr(provenance, "code_digest", lambda module: "f" * 16)
+    monkeypatch.setattr(provenance, "code_digest", lambda module, **more: "f" * 16)
     chosen = records.choose(WANTED, loaded(kept), "default")
     assert not chosen.current
     assert "is now ffffffffffffffff" in chosen.stale[PATH][1][0]

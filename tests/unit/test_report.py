@@ -16,7 +16,7 @@ from PIL import Image
 
 from respike.commands import answers
 from respike.report import collect, ledger, render
-from respike.runs import provenance, records
+from respike.runs import provenance, records, sources
 
 MODULE = "respike.report.wording"  # any module of ours has a digest
 SHA = {"train-images": "a" * 64}
@@ -86,6 +86,7 @@ def sealed(result):
 def tree(tmp_path, monkeypatch):
     """Return a folder with a ledger, five results, one of two figures and wanted.json."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sources, "module_of", lambda *root: {("toy", "train"): MODULE}[root])
     wanted = {}
     for seed in range(5):
         path = f"results/default/toy/train/seed={seed}/metrics.json"
@@ -93,7 +94,7 @@ def tree(tmp_path, monkeypatch):
         metrics = {"good": 0.95, "bad": 0.5, "doubt": 0.8 + seed / 20, "short": 0.99}
         metrics["good"] += seed / 1000
         result = expected | {
-            "schema": 1, "protocol": "as_documented", "scale": "default", "module": MODULE,
+            "schema": 2, "protocol": "as_documented", "scale": "default", "root": "train",
             "code": provenance.code_digest(MODULE), "pins": provenance.pins_digest(MODULE),
             "data_sha256": SHA, "data_kind": "official", "device": "cpu", "threads": 2,
             "versions": {"python": "3.11.2"}, "machine": "a machine", "commit": "0" * 40,
@@ -225,7 +226,7 @@ def test_runs_csv_has_every_run_and_metric(tree):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"code": "0" * 16}, "code of respike.report.wording"),
+        ({"code": "0" * 16}, "code of toy train"),
         ({"pins": "0" * 16}, "pinned packages"),
         ({"settings": {"epochs": 1}}, "setting epochs is 1, wanted 2"),
         ({"settings": {"epochs": 2, "x": 1}}, "setting x is 1, wanted absent"),
@@ -474,7 +475,7 @@ def test_a_stale_record_is_told_and_judges_nothing(tree):
     data = beside(tree, code="0" * 16)
     (row,) = data["sources"][0]["claims"][0]["beside"]
     assert row["label"] == "stale record" and row["status"] == "stale"
-    assert row["reason"].startswith("code of respike.report.wording was 0000000000000000, is now ")
+    assert row["reason"].startswith("code of toy train was 0000000000000000, is now ")
     assert data["counts"] == verdicts(tree)["counts"]
     assert "stale record" in rendered(tree, data)[0]
 

@@ -16,7 +16,7 @@ from respike.workflow import limits, run_lock
 # Takes its place in the folder, says what there is to say, starts a job, and works.
 RUN = """
 import os, subprocess, sys, time
-from respike import run_lock
+from respike.workflow import run_lock
 said, _ = run_lock.hold(".")
 job = subprocess.Popen(["sleep", "60"]).pid if "job" in sys.argv else 0
 print(job, said.replace(chr(10), " | "), flush=True)

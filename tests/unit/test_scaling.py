@@ -7,8 +7,9 @@ import json
 import pytest
 
 from respike.commands import cli, scaling
-from respike.runs import provenance
-from respike.workflow import config, dag
+from respike.data import inputs
+from respike.runs import provenance, sources
+from respike.workflow import config, dag, jobs
 
 CASE = {"case": "toy", "axis": "n", "unit": "images", "sizes": [10, 20, 40], "settings": {"n": 1}}
 
@@ -61,18 +62,18 @@ def test_the_peak_of_memory_is_that_of_the_call():
     assert high > low + 150
 
 
-def test_every_source_has_a_case_and_every_case_can_be_set_up():
+def test_every_document_has_a_case_and_every_case_can_be_set_up():
     cases = scaling.load_cases()
     at_default = config.load(provenance.ROOT / "config.yaml", {"scale": "default"})
-    sources = set()
     for case in cases:
-        if "module" in case:
-            source, name = case["experiment"].split("/")
-            settings = dag.experiment(at_default, source, name).settings
-            assert {case["axis"], *case["settings"]} <= settings.keys(), case
-            sources.add(source)
-    documents = {"poisson_mlp", "snn_mnist", "nmnist_grid", "kulkarni_forward", "stdp_tables"}
-    assert sources == documents
+        if "experiment" in case:
+            found = dag.experiment(at_default, case["source"], case["experiment"])
+            assert {case["axis"], *case["settings"]} <= found.settings.keys(), case
+            assert set(jobs.Job(at_default, found.source, found.root).data) <= {"mnist", "nmnist"}
+        elif "function" in case:
+            assert callable(getattr(sources.load(case["source"], "scaling"), case["function"]))
+    assert {case.get("source") for case in cases} == {*sources.found(), None}
+    assert len({(case["case"], case["axis"]) for case in cases}) == len(cases)
     assert {case["unit"] for case in cases} >= {"images", "neurons", "steps", "recordings", "jobs"}
 
 
@@ -82,19 +83,40 @@ def test_every_source_has_a_case_and_every_case_can_be_set_up():
         ({"sizes": [1, 2]}, "three or more"),
         ({"sizes": [4, 2, 1]}, "rising"),
         ({"size": 3}, "keys are"),
+        ({"function": "f"}, "keys are"),
     ],
 )
 def test_a_wrong_case_is_named(tmp_path, change, says):
     file = tmp_path / "scaling.yaml"
-    case = {"case": "toy", "axis": "n", "unit": "images", "sizes": [1, 2, 3], **change}
+    case = {"case": "step", "experiment": "train", "axis": "n", "unit": "images", "settings": {},
+            "sizes": [1, 2, 3]}  # fmt: skip
     file.write_text(json.dumps({"cases": [case]}))
-    with pytest.raises(ValueError, match=rf"scaling.yaml: toy, n: .*{says}"):
-        scaling.load_cases(file)
+    (read,) = scaling.cases_of("toy", file)
+    assert (read["case"], read["source"]) == ("toy, step", "toy")
+    file.write_text(json.dumps({"cases": [case | change]}))
+    with pytest.raises(ValueError, match=rf"scaling.yaml: step, n: .*{says}"):
+        scaling.cases_of("toy", file)
+
+
+def test_an_experiment_runs_with_its_own_module_data_and_settings(mnist_folder, tmp_path):
+    case = next(c for c in scaling.load_cases() if c["case"] == "nmnist_grid, final model")
+    case = {**case, "sizes": [20, 40, 60], "settings": {**case["settings"], "n_hidden": 10}}
+    run = scaling.experiment_runner(case, mnist_folder, tmp_path)
+    assert run(20) > 0
+    made = inputs.load(str(tmp_path / "manifest.json")).recordings.splits
+    assert {name: len(half.labels) for name, half in made.items()} == {"train": 60, "test": 100}
+
+
+def test_an_experiment_on_other_data_is_refused(mnist_folder, tmp_path):
+    case = {"source": "nmnist_grid", "experiment": "table_1", "settings": {}, "case": "a table"}
+    with pytest.raises(ValueError, match="a table: its experiment reads searches"):
+        scaling.experiment_runner(case, mnist_folder, tmp_path)
 
 
 def test_wrong_use_is_one_message(capsys):
     assert cli.main(["scaling", "--case", "nobody"]) == 1
-    assert "no case holds 'nobody'" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "no case holds 'nobody'" in said and "the workflow, dry run" in said
     with pytest.raises(SystemExit) as stop:
         scaling.main(["--rounds", "0"])
     assert stop.value.code == 2

@@ -13,18 +13,15 @@ from pathlib import Path
 import pytest
 
 from respike.commands import cli, status
+from respike.runs import sources
 
 ROOT = Path(__file__).parents[2]
 
 # The names of the project: source toy, experiments train and ann, logs and times where ours are.
 SNAKEFILE = """
-import os
-from snakemake.logging import logger
-from respike import run_lock
+from respike.workflow import startup
 
-if workflow.is_main_process and not workflow.dryrun:
-    run_lock.hold()
-    logger.info(f"Scale: smoke (process {os.getpid()})")
+startup.prepare(workflow, {"scale": "smoke", "device": "cpu", "data": {"folder": "data"}})
 
 PLACE = "results/smoke/toy/{experiment}/seed={seed}"
 
@@ -211,19 +208,28 @@ def test_the_command(workflow, capsys, monkeypatch):
 
 
 def test_messages_and_logs_of_all_rules_have_the_form_that_is_read():
-    for file in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
+    rules = [*(ROOT / "workflow/rules").glob("*.smk"), *sources.FOLDER.glob("*/rules.smk")]
+    of_experiments = 0
+    for file in rules:
         text = file.read_text()
-        messages = re.findall(r' message:\n +"(.*)"', text)
-        assert len(messages) >= len(re.findall(r"(?m)^rule ", text)), f"{file.name}: no message"
+        messages = re.findall(r' message:\n +f?"(.*)"', text)
+        assert len(messages) == len(re.findall(r"(?m)^ *rule\b", text)), f"{file}: no message"
         for message in messages:
-            if "{wildcards.experiment}" in message:
-                filled = message.replace("{wildcards.experiment}", "x_1.5")
-                job = status.Job(filled.replace("{wildcards.seed}", "7"), datetime.now())
-                seed = "7" if "{wildcards.seed}" in message else "0"
-                assert job.run == (file.stem, "x_1.5", seed), message
-        if "{experiment}" in text:
-            place = file.stem + "/{{experiment}}/seed={{seed}}.log"
-            assert 'f"logs/{RESULTS}/' + place in text, place
+            if "{{wildcards.experiment}}" in message:
+                of_experiments += 1
+                names = {
+                    "{job.source}": "net",
+                    "{job.title}": "training: both, twice",
+                    "{{wildcards.experiment}}": "x_1.5",
+                    "{{wildcards.seed}}": "7",
+                }
+                for name, value in names.items():
+                    message = message.replace(name, value)
+                assert status.Job(message, datetime.now()).run == ("net", "x_1.5", "7"), message
+        if "{{experiment}}" in text:
+            place = "{job.source}/{{experiment}}/seed={{seed}}.log"
+            assert f'log:\n            f"logs/{{RESULTS}}/{place}' in text, file
+    assert of_experiments == 1  # one loop makes the rules of all
 
 
 def test_start_up_is_summed_over_the_experiments_that_say_it(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from bindsnet.encoding import bernoulli, poisson, rank_order
 from scipy import stats
-from test_stdp_fast import images
+from test_stdp_cpu import images
 
 from respike.sources.stdp_tables.encode import encode, intensities
 from respike.sources.stdp_tables.model import ENCODERS, N_PIXELS, StdpError, check_images

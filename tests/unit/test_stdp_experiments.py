@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from test_stdp_fast import C, images
+from test_stdp_cpu import C, images
 
 from respike.commands import cli
 from respike.data import mnist

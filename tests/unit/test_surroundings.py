@@ -10,16 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import test_kulkarni_experiments as kulkarni
-import test_nmnist_grid_experiments as grid
-import test_stdp_experiments as stdp
 
 from respike.data import mnist
 from respike.data.emulator import camera
 from respike.data.nmnist import event_table
-from respike.runs import provenance, surroundings
+from respike.runs import provenance, sources, surroundings
 from respike.runs.surroundings import ROOT, SRC, clean
-from respike.workflow import config, dag
+from respike.workflow import config, dag, jobs
 
 LOCK = "numpy==2.0.0 \\\n    --hash=sha256:aa\ntorch==2.15.0 ; sys_platform == 'linux' \\\n"
 
@@ -56,43 +53,57 @@ def test_it_supports_the_pythons_of_the_project():
     assert project["requires-python"] == f">={low[0]}.{low[1]},<{high[0]}.{high[1] + 1}"
 
 
-# What each family of experiments makes at a tiny size, all in one process to save imports. A file
-# of this name without an ending is a command of ours: `prepare` may start it again.
+# One result of each family, all in one process to save imports. A file of this name without an
+# ending is a command of ours: `prepare` may start it again.
 RUN_ALL = """
-import importlib, json, os, sys
-from respike import job, surroundings
+import json, os, sys
+from respike.runs import surroundings
 surroundings.prepare()
 assert "PYTHONOPTIMIZE" not in os.environ and not sys.flags.optimize
-for name, call in json.loads(open(sys.argv[1]).read()).items():
-    module = importlib.import_module(name)
-    sys.argv = ["job", *call["words"]]
-    load = getattr(importlib.import_module(call["load"]), "load") if call["load"] else None
-    status = job.main(module.run, module.Settings, load=load, **call["options"])
-    assert status == 0, name
+from respike.workflow import run_experiment
+for name, words in json.loads(open(sys.argv[1]).read()).items():
+    assert run_experiment.main(words) == 0, name
 """
+CELLS = [
+    "t_window=10000 beta=0.9 n_hidden=8 ratio=0.8/0.2 batch_size=16",
+    "t_window=10000 beta=0.7 n_hidden=8 ratio=0.95/0.05 batch_size=16",
+]
+# Source -> (root entry, settings of its first experiment at scale smoke that are made smaller).
 FAMILIES = {
-    "poisson_mlp_forward": ("poisson_mlp", "forward", {"n_test": 40}),
-    "snn_mnist_train": (
-        "snn_mnist", "train",
+    "poisson_mlp": ("forward", {"n_test": 40}),
+    "snn_mnist": (
+        "train",
         {"n_train": 60, "n_test": 40, "num_steps": 5, "num_steps_test": [5], "epochs": 1},
     ),
-    "nmnist_grid_search": grid.SEARCH.__dict__,
-    "nmnist_transfer": {
-        "n_train": 20, "n_unseen": 10, "n_hidden": 10, "t_window": 50_000, "num_steps": 6,
-        "lr": 0.01, "batch_size": 10, "epochs": 1,
-    },
-    "kulkarni_readout": kulkarni.CONSTANTS | kulkarni.READOUT | {"n_train": 30, "epochs": 2},
-    "stdp_cell": stdp.NETWORK | stdp.CODING | stdp.CELL,
+    "nmnist_grid": (
+        "search_1",
+        {"cells": CELLS, "n_recordings": 40, "n_test": 10, "n_folds": 2, "epochs": 2},
+    ),
+    "nmnist_emulator": (
+        "transfer", {"n_train": 20, "n_unseen": 10, "n_hidden": 10, "batch_size": 10, "epochs": 1},
+    ),
+    "kulkarni_forward": (
+        "readout",
+        {"num_steps": 300, "n_train_filters": 80, "n_train": 30, "n_val": 20, "n_test": 40,
+         "batch_size": 20, "bits": [3]},
+    ),
+    "stdp_tables": (
+        "cell",
+        {"n_neurons": 20, "num_steps": 40, "batch_size": 8, "n_train": 48, "n_test": 20,
+         "assign_images": 16},
+    ),
 }  # fmt: skip
+FAMILIES = {source: FAMILIES[source] for source in sources.found() if source in FAMILIES}
 
 
-def settings_of(family):
-    """Return settings as they stand above, or those of config.yaml made smaller."""
-    if isinstance(family, dict):
-        return family
-    source, name, sizes = family
+def job_of(source):
+    """Return what is run of a source: its root entry, settings and the data sets that it reads."""
+    root, sizes = FAMILIES[source]
     loaded = config.load(ROOT / "config.yaml", {"scale": "smoke"}, everything=True)
-    return dag.experiment(loaded, source, name).settings | sizes
+    first = next(one for one in dag.experiments(loaded, source).values() if one.root == root)
+    assert sizes.keys() <= first.settings.keys()
+    data = jobs.Job(loaded, source, root).says.get("data", ["mnist"])
+    return root, first.settings | sizes, data
 
 
 @pytest.fixture(scope="module")
@@ -143,29 +154,19 @@ def hostile(folder):
 
 
 def run_all(env, folder, data, recordings):
-    """Run a result of each family as a job does; return experiment -> its folder."""
+    """Run a result of each family as a job does; return source -> its folder."""
     calls, outs = {}, {}
-    for name, settings in FAMILIES.items():
-        settings = settings_of(settings)
-        out = outs[name] = folder / "results" / "smoke" / name / "seed=0"
-        given = [data / "manifest.json"]
-        if name == "nmnist_grid_search":
-            given = [recordings / "emulated" / "manifest.json"]
-        elif name == "nmnist_transfer":
-            given.append(recordings / "local" / "manifest.json")
-        search, gpu = (
-            name == "nmnist_grid_search",
-            name in ("nmnist_grid_search", "snn_mnist_train"),
-        )
-        loads = {"nmnist_grid_search": "respike.sources.nmnist_grid.search",
-                 "nmnist_transfer": "respike.data.inputs"}  # fmt: skip
-        words = ["--data", *given, "--settings", json.dumps(settings), "--source", "toy_source"]
-        words += ["--experiment", name, "--scale", "smoke", "--seed", 0, "--device", "cpu"]
+    places = {
+        "mnist": data, "nmnist": recordings / "emulated", "nmnist_real": recordings / "local",
+    }  # fmt: skip
+    for source in FAMILIES:
+        root, settings, names = job_of(source)
+        out = outs[source] = folder / "results" / "smoke" / source / root / "seed=0"
+        words = ["--data", *(places[name] / "manifest.json" for name in names)]
+        words += ["--settings", json.dumps(settings), "--source", source, "--root", root]
+        words += ["--experiment", root, "--scale", "smoke", "--seed", 0, "--device", "cpu"]
         words += ["--metrics", out / "metrics.json", "--arrays", out / "arrays.npz"]
-        calls[f"respike.experiments.{name}"] = {
-            "words": list(map(str, words)), "load": loads.get(name),
-            "options": {"uses_device": gpu, "keeps_parts": search},
-        }  # fmt: skip
+        calls[source] = list(map(str, words))
     folder.mkdir(exist_ok=True)
     (folder / "respike").write_text(RUN_ALL)
     (folder / "calls.json").write_text(json.dumps(calls))
@@ -330,7 +331,11 @@ def test_one_folder_by_two_spellings_is_one(tmp_path):
 
 
 def test_a_command_works_from_every_folder_of_its_checkout(other_checkout, tmp_path):
-    call = [sys.executable, "-c", "import sys; from respike import cli; sys.exit(cli.main())"]
+    call = [
+        sys.executable,
+        "-c",
+        "import sys; from respike.commands import cli; sys.exit(cli.main())",
+    ]
     call += ["record", "--withdraw", "no/record", "--reason", "x"]
 
     def run(folder, *words):
@@ -344,7 +349,7 @@ def test_a_command_works_from_every_folder_of_its_checkout(other_checkout, tmp_p
     done = run(ROOT / "tests", *call[3:])  # a path counts from where the user is
     assert done.returncode == 2 and f"{ROOT}/tests/no/record: no record.json" in done.stderr
     done = run(other_checkout, "config")
-    assert done.returncode == 2 and done.stderr.startswith("respike config: Python finds")
+    assert done.returncode == 2 and done.stderr.startswith("respike config: error: Python finds")
     done = run(tmp_path, "config")
     assert done.returncode == 2 and "config.yaml: no such file" in done.stderr
 
@@ -385,19 +390,8 @@ def test_before_a_run_the_user_is_told_what_differs(monkeypatch):
 
 def test_a_result_keeps_the_variables_that_may_change_digits(monkeypatch):
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
-    record = provenance.record("respike.spiking.encoding")
+    record = provenance.record("poisson_mlp", "encode", "cpu")
     assert record["surroundings"] == {"ATEN_CPU_CAPABILITY": "default"}
     assert provenance.remarks(record | {"commit": "c" * 40, "versions": {}}) == [
         "made with ATEN_CPU_CAPABILITY=default"
     ]
-
-
-DRIVER = """
-#include <stdlib.h>
-int cuInit(unsigned flags) {{ return {init}; }}
-int cuDeviceGetCount(int *count) {{
-    const char *visible = getenv("CUDA_VISIBLE_DEVICES");
-    *count = visible && !*visible ? 0 : 2;
-    return 0;
-}}
-"""

@@ -38,26 +38,26 @@ def test_check_finds_every_result_current(smoke_tree):
 def test_check_names_a_result_of_other_code(smoke_tree):
     with smoke_tree.unchanged("src/respike/spiking/energy.py"):
         path = smoke_tree / "src/respike/spiking/energy.py"
-        path.write_text(path.read_text() + "EXTRA = 1\n")
+        path.write_text(path.read_text().replace("ADD_PJ = 0.9", "ADD_PJ = 1.0"))
         shown = smoke_tree.run("respike", "check", "--scale", "smoke", status=1).stdout
     assert "results/smoke/poisson_mlp/train/seed=0/metrics.json: code of " in shown
-    assert "encode" not in shown  # does not import it
+    assert "encode" not in shown  # does not reach it
 
 
 def test_claims_lists_all_with_their_status(smoke_tree):
     lines = smoke_tree.run("respike", "claims", "--scale", "smoke").stdout.splitlines()
-    text = "".join(path.read_text() for path in (smoke_tree / "workflow/claims").glob("*.yaml"))
+    text = "".join(path.read_text() for path in smoke_tree.ledgers)
     ids = re.findall(r"^ *(?:- |)id: (\w+\.\w+)$", text, re.M)
     assert [line.split()[1] for line in lines] and {line.split()[1] for line in lines} == set(ids)
     statuses = {line.split()[0] for line in lines}
     assert statuses <= {"reduced", "not_run", "not_comparable", "source_error"}
 
 
-def test_digest_names_modules_and_packages(smoke_tree):
+def test_digest_names_definitions_and_packages(smoke_tree):
     shown = smoke_tree.run("respike", "digest", "respike.sources.snn_mnist.train").stdout
-    for line in ("  respike.spiking.lif", "  respike.spiking.events", "  respike.spiking.lif_gpu"):
-        assert line in shown.splitlines()
-    assert re.search(r"^  numba==\d", shown, re.M) and "respike.runs.job" not in shown
+    for name in ("spiking.lif", "spiking.events", "spiking.lif_gpu", "sources.snn_mnist.train"):
+        assert re.search(rf"^  respike\.{name}\.\w+$", shown, re.M), name
+    assert re.search(r"^  numba==\d", shown, re.M) and "respike.workflow" not in shown
 
 
 def test_report_says_where_it_is_and_counts(smoke_tree):
@@ -114,31 +114,34 @@ def test_make_help_names_every_target(smoke_tree):
         ] == targets
 
 
+SOURCE = "src/respike/sources/poisson_mlp/config.yaml"
+
+
 @pytest.mark.parametrize(
-    ("old", "new", "says"),
+    ("file", "old", "new", "says"),
     [
-        ("    train: # Step 3\n      settings:\n        n_train:",
-         "    train: # Step 3\n      settings:\n        n_trian:",
+        (SOURCE, "    n_train: 10000\n    n_val", "    n_trian: 1\n    n_val",
          "sources.poisson_mlp.train.settings.n_trian: unknown key; did you mean n_train?"),
-        ("scale: default", "scale: defualt", "found 'defualt' (text); did you mean default?"),
-        ("num_steps: 50\n", "num_steps: -1\n", "num_steps: found -1, allowed is at least 1"),
-        ("num_steps: 50\n", "num_steps: many\n", "num_steps: found 'many' (text)"),
-        ("smoke: [0, 1]\n", "smoke: []\n", "seeds.smoke: found an empty list"),
-        ("smoke: [0, 1]\n", "smoke: [0, 0]\n", "seeds.smoke: 0 is given twice"),
-        ("scale: default", "scale: default\nscale: smoke", "scale"),
+        (SOURCE, "num_steps: 50\n", "num_steps: -1\n", "found -1, allowed is at least 1"),
+        (SOURCE, "num_steps: 50\n", "num_steps: many\n", "num_steps: found 'many' (text)"),
+        ("config.yaml", "scale: default", "scale: defualt",
+         "found 'defualt' (text); did you mean default?"),
+        ("config.yaml", "smoke: [0, 1]\n", "smoke: []\n", "seeds.smoke: found an empty list"),
+        ("config.yaml", "smoke: [0, 1]\n", "smoke: [0, 0]\n", "seeds.smoke: 0 is given twice"),
+        ("config.yaml", "scale: default", "scale: default\nscale: smoke", "scale"),
     ],
 )  # fmt: skip
-def test_a_mistake_in_the_configuration_stops_with_one_clear_line(smoke_tree, old, new, says):
-    with smoke_tree.unchanged("config.yaml"):
-        path = smoke_tree / "config.yaml"
+def test_a_mistake_in_the_configuration_stops_with_one_clear_line(smoke_tree, file, old, new, says):
+    with smoke_tree.unchanged(file):
+        path = smoke_tree / file
         text = path.read_text()
         assert old in text
         path.write_text(text.replace(old, new, 1))
         done = smoke_tree.run("snakemake", "--dry-run", status=1)
     shown = done.stdout + done.stderr
     assert "Traceback" not in shown
-    [line] = [line for line in shown.splitlines() if line.startswith("config.yaml:")]
-    assert re.match(r"config\.yaml:\d+: ", line) and says in line
+    [line] = [line for line in shown.splitlines() if line.startswith(f"{file}:")]
+    assert re.match(rf"{file}:\d+: ", line) and says in line
     assert len(shown.splitlines()) <= 6, shown
 
 

@@ -1,11 +1,9 @@
 """Recordings that the user gives: an edit in the folder counts, a time alone does not."""
 
 import os
-import shutil
-import subprocess
 
 import pytest
-from conftest import ROOT, Tree
+from conftest import Tree
 
 from respike.data.nmnist import binary_format
 
@@ -16,15 +14,7 @@ RAW = binary_format.encode(binary_format.pack([1, 2], [3, 4], [5, 6], [0, 1]))
 @pytest.fixture
 def tree(tmp_path):
     """Return a copy of the project with nothing made, and ten recordings in `rec`."""
-    tree = Tree(tmp_path / "respike")
-    names = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout.split("\0")  # fmt: skip
-    for name in filter(None, names):
-        if not name.startswith("reports/records/") and (ROOT / name).is_file():
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, tree / name)
+    tree = Tree.of_checkout(tmp_path / "respike", without="reports/records")
     (tree / "rec/Train/7").mkdir(parents=True)
     for number in range(1, 11):
         (tree / f"rec/Train/7/{number:05}.bin").write_bytes(RAW)

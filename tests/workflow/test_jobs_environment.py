@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Tree
 
-from respike.runs import surroundings
-
 pytestmark = pytest.mark.smoke
 RESULT = "results/smoke/poisson_mlp/encode/seed=0/metrics.json"
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
@@ -20,12 +18,7 @@ SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory, mnist_folder):
     """Return a copy of the project as `git archive` makes one, with MNIST, without records."""
-    tree = Tree(tmp_path_factory.mktemp("archive") / "respike")
-    names = surroundings.git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    for name in filter(None, names.split("\0")):
-        if (ROOT / name).is_file() and not name.startswith("reports/"):
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, tree / name)
+    tree = Tree.of_checkout(tmp_path_factory.mktemp("archive") / "respike", without="reports")
     shutil.copytree(mnist_folder, tree / "data" / "mnist")
     (tree / "shell").write_text("echo the wrong shell; exit 3\n")
     return tree

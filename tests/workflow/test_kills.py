@@ -21,7 +21,7 @@ from respike.workflow import run_lock
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 SNAKEFILE = """
-from respike import startup
+from respike.workflow import startup
 
 config = {"scale": "smoke", "device": "cpu", "data": {"folder": "data"}}
 startup.prepare(workflow, config)

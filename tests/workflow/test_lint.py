@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = [
     "ruff check .",
     "ruff format --check .",
-    "snakefmt --check Snakefile workflow",
+    "snakefmt --check Snakefile workflow src/respike/sources",
     "snakemake --lint",
 ]
 

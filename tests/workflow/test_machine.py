@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from respike.workflow import config, dag, limits
+from respike.workflow import config, dag, jobs, limits
 
 pytestmark = pytest.mark.smoke
 ROOT = Path(__file__).parents[2]
@@ -66,26 +66,11 @@ def test_jobs_that_do_not_fit_into_memory_together_wait_for_each_other(shared_co
     assert re.search(rf"Provided resources: .*mem_mb\D+{limits.memory_mb()}\b", said)
 
 
-def declared(tree, key):
-    """Return rule -> what it declares under `key`; a rule made by `use rule` inherits."""
-    found = {}
-    for file in (tree / "workflow/rules").glob("*.smk"):
-        blocks = re.split(r"^(?=rule \w+:|use rule)", file.read_text(), flags=re.M)[1:]
-        for block in blocks:
-            head = re.match(r"rule (\w+):|use rule (\w+) as (\w+) with:", block)
-            number = re.search(rf"^ +{key}\D*(\d+)", block, re.M)
-            found[head[1] or head[3]] = int(number[1]) if number else head[2]
-    for rule, value in found.items():
-        while isinstance(value, str):
-            value = found[value]
-        found[rule] = value
-    return found
-
-
 def test_no_job_took_more_memory_than_its_rule_declares(smoke_tree):
     """The rules' `mem_mb` is what a scheduler reserves; measured by Snakemake's `benchmark:`."""
-    memory, seen = declared(smoke_tree, "mem_mb="), 0
-    for target, run in dag.wanted(config.load(smoke_tree / "config.yaml", SMOKE)).items():
+    settings, seen = config.load(smoke_tree / "config.yaml", SMOKE), 0
+    memory = {job.rule: job.memory_mb for job in jobs.of(settings)}
+    for target, run in dag.wanted(settings).items():
         log = (smoke_tree / "logs" / target).parent.with_suffix(".benchmark.tsv")
         row = next(csv.DictReader(log.open(), delimiter="\t"))
         if row["max_rss"] not in ("NA", "-"):  # shorter than a sample

@@ -24,8 +24,8 @@ for job in jobs.of(config):
             runtime=grow(job.runtime),
             gpu=job.gpus,
         params:
-            source=job.source,
             **job.params,
+            source=job.source,
         message:
             f"{job.source} {{wildcards.experiment}}: {job.title}, seed {{wildcards.seed}}"
         shell:

@@ -33,7 +33,7 @@ rule judge:
         kept=dag.kept_json(
             load_config("config.yaml", {"scale": SCALE}, everything=True)
         ),
-        code=code_digest("respike.report.collect"),
+        code=jobs.report_code("respike.report.collect"),
         pins=pins_digest("respike.report.collect"),
         schemas=dag.file_digest("workflow/schemas/claims.schema.yaml"),
     message:
@@ -90,7 +90,7 @@ rule report:
         network_figures=[
             f"{FIGURES}/networks_{kind}.png" for kind in ("operations", "time")
         ],
-        bibliography="references.bib",
+        bibliography=jobs.bibliographies(config),
         benchmarks=dag.existing("reports/benchmarks.csv"),
         scaling=dag.existing("reports/scaling.csv"),
     output:
@@ -120,7 +120,7 @@ rule report:
         code=code_digest("respike.report.render"),
         pins=pins_digest("respike.report.render"),
         templates=dag.folder_digest("src/respike/report/templates"),
-        figures=lambda wc, input: Path(input.figures[0]).parent.as_posix(),
+        figures=lambda wc: FIGURES,
         benchmarks=lambda wc, input: (
             f"--benchmarks {input.benchmarks}" if input.benchmarks else ""
         ),
@@ -139,7 +139,7 @@ rule report_from_records:
         records=dag.record_files({**config, "scale": "default"}),
         config="config.yaml",
         ledgers=[str(jobs.ledger_of(source)) for source in config["sources"]],
-        bibliography="references.bib",
+        bibliography=jobs.bibliographies(config),
     output:
         html="reports/from_records/comparison.html",
         markdown="reports/from_records/comparison.md",
@@ -159,7 +159,7 @@ rule report_from_records:
     params:
         scale="default" if SCALE == "smoke" else SCALE,
         records=lambda wc: dag.RECORDS.as_posix(),
-        code=code_digest("respike.report.from_records"),
+        code=jobs.report_code("respike.report.from_records"),
         figures=" ".join(
             code_digest(module)
             for module in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import json
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from respike.report import wording
 from respike.runs import foreign, provenance
+from respike.runs.sources import UnknownName
 
 
 class AskError(RuntimeError):
@@ -90,11 +92,13 @@ def why(source: dict, claim: dict, folder: Path = Path()) -> Iterator[str]:
                 f" {result['machine']}, commit {commit}{dirty}"
             )
             yield from (f"             remark: {text}" for text in provenance.remarks(result))
-            modules.setdefault(provenance.origin(result)[1], []).append(result)
+            with contextlib.suppress(provenance.ProvenanceError, UnknownName):  # its line says it
+                modules.setdefault(provenance.origin(result)[1], []).append(result)
     for module, runs in modules.items():
-        digests = ", ".join(sorted({run["code"] for run in runs}))
-        yield f"  module     {module}, code {digests} (now {_now(module)})"
-        yield f"             what it covers: respike digest {module}"
+        digests = ", ".join(sorted({provenance.digests(run)[0] for run in runs}))
+        yield f"  module     {module}, code {digests}"
+        one = f"{runs[0]['source']} {runs[0]['experiment']} --scale {runs[0]['scale']}"
+        yield f"             what it covers: respike digest {one}"
         settings = {json.dumps(run["settings"], sort_keys=True) for run in runs}
         for text in sorted(settings):
             names = sorted({r["experiment"] for r in runs
@@ -107,13 +111,6 @@ def why(source: dict, claim: dict, folder: Path = Path()) -> Iterator[str]:
     for rule in claim["rules"]:
         yield f"  rule       {rule}"
     yield f"  remake     {claim['remake']}"
-
-
-def _now(module: str) -> str:
-    try:
-        return provenance.code_digest(module)
-    except provenance.ProvenanceError as error:
-        return str(error)
 
 
 def _read(path: Path) -> tuple[dict | None, list[str]]:

@@ -1,15 +1,17 @@
 """Time our code beside its peers: `respike bench` or `make bench` writes reports/benchmarks.csv.
 
-The cases are the functions `cases(data, device, threads)` of the files in benchmarks/. Ours, the
-peer and the floor (the least that dense arithmetic needs) are timed in turn, round after round in
-one process, so that a machine that slows down slows all of them; a ratio is taken within a round.
+The cases of a document come from `cases(data, device, threads)` in `benchmarks.py` of its folder:
+MNIST, cpu or cuda, and how many threads both sides may use. Ours, the peer and the floor (the least
+that dense arithmetic needs) are timed in turn, round after round in one process, so that a machine
+that slows down slows all of them; a ratio is taken within a round.
 """
+
+from __future__ import annotations
 
 import argparse
 import csv
 import dataclasses
 import datetime
-import importlib.util
 import io
 import os
 import statistics
@@ -17,13 +19,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from respike.runs import command, files, owned, provenance, surroundings
+from respike.runs import command, files, owned, provenance, sources, surroundings
 from respike.runs.surroundings import given
 from respike.workflow import limits
 
-FOLDER = provenance.SRC / "respike" / "sources"
+if TYPE_CHECKING:
+    from respike.data.mnist import Mnist
+
 COLUMNS = (
     "source", "case", "device", "threads", "ours", "peer", "unit", "ratio", "ratio_low",
     "ratio_high", "floor", "distance_to_floor", "note", "machine", "versions", "commit", "date",
@@ -44,7 +48,7 @@ class Case:
     device: str = "cpu"
     threads: int = 1
     note: str = ""
-    source: str = ""  # name of the file that the case is from
+    source: str = ""  # filled in: whose folder it is from
 
 
 def measure(case: Case, rounds: int, least_s: float, clock=time.perf_counter) -> dict:
@@ -113,16 +117,14 @@ def shown(found: dict[str, str]) -> str:
     return line
 
 
-def load_cases(folder: Path, data, device: str, threads: int) -> list[Case]:
-    """Return the cases of every file in the folder, by file name."""
-    found = []
-    for file in sorted(folder.glob("*/benchmarks.py")):
-        spec = importlib.util.spec_from_file_location(f"benchmarks.{file.parent.name}", file)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        cases = module.cases(data, device, threads)
-        found += [dataclasses.replace(case, source=file.parent.name) for case in cases]
-    return found
+def load_cases(data: Mnist, device: str, threads: int, only: str | None = None) -> list[Case]:
+    """Return the cases of all sources, or of one, by source."""
+    return [
+        dataclasses.replace(case, source=source)
+        for source in sources.with_file("benchmarks.py")
+        if only in (None, source)
+        for case in sources.load(source, "benchmarks").cases(data, device, threads)
+    ]
 
 
 @command.ends("respike bench")
@@ -146,6 +148,7 @@ def main(argv: list[str] | None = None) -> int:
         "--device", choices=("auto", "cpu", "cuda"), default="auto",
         help="auto: the CPU, and the GPU too if there is one",
     )  # fmt: skip
+    parser.add_argument("--source", help="only cases of this source")
     parser.add_argument("--case", default="", help="only cases whose name holds this text")
     parser.add_argument("--quick", action="store_true", help="one short round each, as a check")
     options = parser.parse_args(argv)
@@ -170,7 +173,7 @@ def main(argv: list[str] | None = None) -> int:
     rounds, least_s = (1, 0.0) if options.quick else (options.rounds, 0.25)
     made_from, rows = _made_from(), []
     for device in devices:
-        for case in load_cases(FOLDER, data, device, options.threads):
+        for case in load_cases(data, device, options.threads, options.source):
             if options.case in case.name:
                 set_threads(case.threads)
                 rows.append(row(case, measure(case, rounds, least_s), made_from))

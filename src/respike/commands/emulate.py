@@ -4,7 +4,6 @@ tonic's NMNIST class opens what it writes, if there are 10,000 recordings or mor
 single files (tonic.io.read_mnist_file) opens any.
 """
 
-import argparse
 import gzip
 import io
 import math
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from respike.data.emulator import camera
+from respike.data.emulator import camera, parameters
 from respike.data.nmnist import official
 from respike.data.nmnist.event_table import EventTable, Recordings
 from respike.runs import foreign
@@ -98,7 +97,7 @@ def write_recordings(
 
 def _tables(images, labels, indices, seed, split, device) -> Iterator[tuple[EventTable, int]]:
     """Yield the emulated recordings block by block, and how many they are by then."""
-    p = camera.load_parameters()
+    p = parameters.load_parameters()
     for part, events, counts in camera.emulate_blocks(images[indices], indices, seed, p, device):
         offsets = np.concatenate(([0], np.cumsum(counts)))
         index = indices[part].astype(np.int32)
@@ -106,20 +105,38 @@ def _tables(images, labels, indices, seed, split, device) -> Iterator[tuple[Even
         yield EventTable("emulated", DESCRIPTION, {}, {split: block}), part.stop
 
 
-def run(options: argparse.Namespace) -> None:
-    """Run the command; raise InputError, EmulatorError, TableError or files.WriteError."""
-    images, labels = read_idx(options.images), read_idx(options.labels)
-    if images.ndim != 3 or images.shape[1:] != (28, 28):
-        raise InputError(f"{options.images}: shape {images.shape}, needed is (n, 28, 28)")
-    if labels.shape != (len(images),):
-        raise InputError(f"{options.labels}: shape {labels.shape} for {len(images)} images")
-    if len(labels) and labels.max() > 9:
-        raise InputError(f"{options.labels}: label {labels.max()}, not 0 to 9")
-    if options.seed < 0:
-        raise InputError(f"--seed {options.seed}: must not be negative")
+def run(
+    images: Path, labels: Path, out: Path, indices: str, seed: int, split: str, device: str
+) -> None:
+    """Write the recordings of some images of an IDX file, and say where they are.
+
+    Parameters
+    ----------
+    images, labels
+        IDX files.
+    out, seed, split
+        As `write_recordings` takes them.
+    indices
+        As `read_indices` takes them.
+    device
+        auto, cpu or cuda.
+
+    Raises
+    ------
+    InputError, EmulatorError, TableError, files.WriteError
+    """
+    pixels, digits = read_idx(images), read_idx(labels)
+    if pixels.ndim != 3 or pixels.shape[1:] != (28, 28):
+        raise InputError(f"{images}: shape {pixels.shape}, needed is (n, 28, 28)")
+    if digits.shape != (len(pixels),):
+        raise InputError(f"{labels}: shape {digits.shape} for {len(pixels)} images")
+    if len(digits) and digits.max() > 9:
+        raise InputError(f"{labels}: label {digits.max()}, not 0 to 9")
+    if seed < 0:
+        raise InputError(f"--seed {seed}: must not be negative")
     from respike.runs.devices import device_name
 
-    device = device_name(options.device)
-    indices = read_indices(options.indices, len(images))
-    write_recordings(images, labels, indices, options.out, options.seed, options.split, device)
-    print(f"{len(indices)} recordings in {options.out / 'NMNIST'}, {device}")
+    device = device_name(device)
+    chosen = read_indices(indices, len(pixels))
+    write_recordings(pixels, digits, chosen, out, seed, split, device)
+    print(f"{len(chosen)} recordings in {out / 'NMNIST'}, {device}")

@@ -141,13 +141,6 @@ def run(paths: list[str], config: dict, into: Path, cores: int) -> None:
         raise ReproduceError(f"the run failed; its logs are in {into / 'logs'}")
 
 
-def _link_or_copy(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without links
-        shutil.copy2(source, target)
-
-
 def compare(
     claim: dict, was: Before, now: dict[str, dict], into: Path, scale: str
 ) -> Iterator[tuple[str, bool]]:

@@ -1,10 +1,14 @@
 """Cost of the experiments against their size: `respike scaling` writes reports/scaling.csv.
 
-benchmarks/scaling.yaml lists the cases. The modules of the experiments themselves are run, on one
-core, each case in a process of its own. A first run at the smallest size compiles and is not
-counted; then the sizes are taken in turn, up and down, round after round, so that a machine that
-slows down slows all of them. Time is CPU time on one core, as the experiment itself takes it: of
-training or of a pass, without imports, compilation and tests.
+The cases of a document stand in `scaling.yaml` of its folder. Each sets one size (`axis`) of an
+experiment, whose name it gives with the settings to change, to each of `sizes` in turn. Its module
+is run itself with what it reads; time is its CPU time of training, or with `metric_ms` a metric of
+it, in ms per unit. A case without experiment names a function of `scaling.py` in the same folder:
+given MNIST, it returns a function from a size to CPU seconds. Dry runs of the workflow are added.
+
+All run on one core, each case in a process of its own. A first run at the smallest size compiles
+and is not counted; then the sizes are taken in turn, up and down, round after round, so that a
+machine that slows down slows all of them. Times are without imports, compilation and tests.
 
 The exponent is the slope of log time against log size over the medians of the sizes, with a 95 %
 interval from Student's t (sizes - 2 degrees of freedom): it holds noise and curvature. A cost with
@@ -16,26 +20,37 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import importlib
 import inspect
+import itertools
 import json
 import math
 import os
-import pkgutil
 import re
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from respike.commands import benchmark
-from respike.runs import command, files, owned, provenance, strict_yaml, surroundings
+from respike.runs import (
+    command,
+    files,
+    owned,
+    provenance,
+    sources,
+    strict_yaml,
+    surroundings,
+)
 from respike.runs.surroundings import given
 
-CASES = provenance.ROOT / "benchmarks" / "scaling.yaml"
+CASES = "scaling.yaml"
+WORKFLOW = {  # sizes are seeds; the table shows the jobs that they make
+    "case": "the workflow, dry run", "axis": "seeds", "unit": "jobs", "sizes": [1, 30, 100, 300],
+}  # fmt: skip
 TIMES = 10  # how much larger the study is whose cost is extrapolated
 COLUMNS = (
     "case", "axis", "unit", "sizes", "cpu_s", "exponent", "exponent_half", "cpu_s_ten_times",
@@ -44,18 +59,30 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def load_cases(path: Path = CASES) -> list[dict]:
-    """Return the cases; raise ValueError, naming file and case, on one that cannot be measured."""
-    cases = strict_yaml.load(path)[0]["cases"]
+def load_cases() -> list[dict]:
+    """Return the cases of all sources and that of the workflow; see `cases_of` for errors."""
+    own = [cases_of(name, sources.FOLDER / name / CASES) for name in sources.with_file(CASES)]
+    return [*itertools.chain(*own), WORKFLOW]
+
+
+def cases_of(source: str, file: Path) -> list[dict]:
+    """Return the cases of a source.
+
+    Raises
+    ------
+    ValueError
+        On a case that cannot be measured; the message names file and case.
+    """
+    cases = strict_yaml.load(file)[0]["cases"]
     for case in cases:
-        where = f"{path.name}: {case.get('case')}, {case.get('axis')}"
+        where = f"{file}: {case.get('case')}, {case.get('axis')}"
         wanted = {"case", "axis", "unit", "sizes"}
-        wanted |= {"module", "experiment", "settings"} if "module" in case else set()
+        wanted |= {"function"} if "function" in case else {"experiment", "settings"}
         if set(case) - {"metric_ms"} != wanted:
             raise ValueError(f"{where}: keys are {sorted(case)}, allowed: {sorted(wanted)}")
         if len(case["sizes"]) < 3 or sorted(set(case["sizes"])) != case["sizes"]:
             raise ValueError(f"{where}: sizes {case['sizes']}: give three or more, rising")
-    return cases
+    return [{**case, "case": f"{source}, {case['case']}", "source": source} for case in cases]
 
 
 def fit(sizes: list[float], seconds: list[float]) -> tuple[float, float]:
@@ -139,28 +166,33 @@ def _no_progress(*_, **__) -> None:
 
 def experiment_runner(case: dict, mnist_folder: Path, scratch: Path) -> Callable[[int], float]:
     """Return a function that runs the case's experiment at a size; it returns CPU seconds."""
-    from respike.data import inputs, mnist
+    from respike.data import mnist
     from respike.data.nmnist import recordings
-    from respike.workflow import config, dag
+    from respike.workflow import config, dag, jobs
     from respike.workflow import settings as typed
 
-    source, name = case["experiment"].split("/")
-    base = dag.experiment(config.load("config.yaml", {"scale": "default"}), source, name).settings
-    base = {**base, **case["settings"]}
-    run = pkgutil.resolve_name(f"{case['module']}:run")
-    settings_class = pkgutil.resolve_name(f"{case['module']}:Settings")
-    data = mnist.load(mnist_folder)
-    if case["unit"] == "recordings" or source == "nmnist_grid":
-        most = max(case["sizes"]) if case["axis"] == "n_train" else base["n_train"]
-        sizes = {"train": most, "test": base["n_test"]}
-        recordings.emulated(scratch, data, sizes, seed=0, device="cpu")
-        data = inputs.load(str(scratch / "manifest.json"))
-    device = {"device": "cpu"} if "device" in inspect.signature(run).parameters else {}
+    at_default = config.load("config.yaml", {"scale": "default"})
+    found = dag.experiment(at_default, case["source"], case["experiment"])
+    base = {**found.settings, **case["settings"]}
+    module = importlib.import_module(sources.module_of(found.source, found.root))
+    manifests = []
+    for name in jobs.Job(at_default, found.source, found.root).data:
+        if name == "mnist":
+            manifests.append(mnist_folder / "manifest.json")
+        elif name == "nmnist":
+            most = max(case["sizes"]) if case["axis"] == "n_train" else base["n_train"]
+            sizes = {"train": most, "test": base["n_test"]}
+            recordings.emulated(scratch, mnist.load(mnist_folder), sizes, seed=0, device="cpu")
+            manifests.append(scratch / "manifest.json")
+        else:
+            raise ValueError(f"{case['case']}: its experiment reads {name}: mnist and nmnist only")
+    data = getattr(module, "load", mnist.load)(*map(str, manifests))
+    device = {"device": "cpu"} if "device" in inspect.signature(module.run).parameters else {}
 
     def timed(size: int) -> float:
         value = [size] if isinstance(base[case["axis"]], list | tuple) else size
-        settings = typed.read(json.dumps({**base, case["axis"]: value}), settings_class)
-        result = run(settings, data, 0, _no_progress, **device)
+        settings = typed.read(json.dumps({**base, case["axis"]: value}), module.Settings)
+        result = module.run(settings, data, 0, _no_progress, **device)
         if "metric_ms" in case:
             return result.metrics[case["metric_ms"]] / 1000 * size
         return result.network.train_s
@@ -168,21 +200,13 @@ def experiment_runner(case: dict, mnist_folder: Path, scratch: Path) -> Callable
     return timed
 
 
-def emulator_runner(mnist_folder: Path) -> Callable[[int], float]:
-    """Return a function that emulates recordings; it returns CPU seconds."""
-    import numpy as np
-
+def function_runner(case: dict, mnist_folder: Path) -> Callable[[int], float]:
+    """Return the function that the case's own makes of MNIST; it returns CPU seconds."""
     from respike.data import mnist
-    from respike.data.emulator import camera
 
-    data, p = mnist.load(mnist_folder), camera.load_parameters()
-
-    def timed(size: int) -> float:
-        start = time.process_time()
-        camera.emulate(data.train_images[:size], np.arange(size), 0, p, "cpu")
-        return time.process_time() - start
-
-    return timed
+    return getattr(sources.load(case["source"], "scaling"), case["function"])(
+        mnist.load(mnist_folder)
+    )
 
 
 def measure_workflow(seeds: list[int], rounds: int) -> tuple[list, list, list]:
@@ -221,14 +245,14 @@ def one(case: dict, rounds: int) -> dict:
 
     folder = Path("data", "mnist")
     sizes = case["sizes"]
-    if case["unit"] == "jobs":
+    if "source" not in case:
         times, peaks, sizes = measure_workflow(sizes, rounds)
         return row(case, times, sizes, peaks)
     with tempfile.TemporaryDirectory() as scratch:
-        if "module" in case:
+        if "experiment" in case:
             run = experiment_runner(case, folder, Path(scratch))
         else:
-            run = emulator_runner(folder)
+            run = function_runner(case, folder)
         set_threads(1)
         times, peaks = measure(run, sizes, rounds)
     return row(case, times, sizes, peaks)
@@ -258,7 +282,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--quick", action="store_true", help="one round at small sizes, as a check of the code"
     )
-    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)  # its place in the file
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)  # its place in load_cases()
     options = parser.parse_args(argv)
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
@@ -275,10 +299,11 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     places = [k for k, case in enumerate(cases) if options.case in case["case"]]
     if not places:
-        raise ValueError(f"no case holds {options.case!r}: see {CASES}")
+        names = ", ".join(dict.fromkeys(case["case"] for case in cases))
+        raise ValueError(f"no case holds {options.case!r}; there are {names}")
     made_from, rows = _made_from(), []
     for place in places:
-        rows.append(_in_a_process(place, rounds, options.quick) | made_from)
+        rows.append(_in_a_process(cases[place], place, rounds, options.quick) | made_from)
         print(shown(rows[-1]), flush=True)
     out = options.out or (None if options.quick else provenance.ROOT / "reports" / "scaling.csv")
     if out:
@@ -293,7 +318,7 @@ def small(sizes: list[int]) -> list[int]:
     return [max(1, most // 4), max(2, most // 2), max(3, most)]
 
 
-def _in_a_process(place: int, rounds: int, quick: bool) -> dict:
+def _in_a_process(case: dict, place: int, rounds: int, quick: bool) -> dict:
     call = [
         sys.executable,
         "-m",
@@ -311,7 +336,7 @@ def _in_a_process(place: int, rounds: int, quick: bool) -> dict:
         call, cwd=provenance.ROOT, env=env, stdout=subprocess.PIPE, text=True, check=False
     )
     if done.returncode:
-        raise RuntimeError(f"case {place + 1} of {CASES.name} failed, see above")
+        raise RuntimeError(f"{case['case']}, {case['axis']}: failed, see above")
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -22,8 +22,8 @@ import torch
 from torch.nn import functional as F
 
 from respike.data import mnist
-from respike.data.emulator import camera
-from respike.data.emulator.camera import FINE, SENSOR, Parameters
+from respike.data.emulator import camera, parameters
+from respike.data.emulator.parameters import FINE, SENSOR, Parameters
 from respike.data.nmnist import event_table
 from respike.data.nmnist.event_frames import bin_events
 from respike.data.nmnist.statistics import intervals, pixel_counts
@@ -308,10 +308,10 @@ def main(arguments: list[str] | None = None) -> int:
         "--thresholds-of", type=foreign.path, metavar="FILE",
         help="take all from this file of parameters and fit only the thresholds anew (a minute)",
     )  # fmt: skip
-    parser.add_argument("--out", type=foreign.path, default=camera.PARAMETERS)
+    parser.add_argument("--out", type=foreign.path, default=parameters.PARAMETERS)
     options = parser.parse_args(arguments)
     torch.manual_seed(0)
-    if options.out != camera.PARAMETERS:  # which is made to be replaced, and git keeps it
+    if options.out != parameters.PARAMETERS:  # which is made to be replaced, and git keeps it
         owned.check_new(options.out)
     table = event_table.load(options.recordings)
     data = mnist.load(options.mnist)
@@ -324,7 +324,7 @@ def main(arguments: list[str] | None = None) -> int:
     images, before = data.train_images[index], None
     if options.thresholds_of:
         before = json.loads(options.thresholds_of.read_text(encoding="utf-8"))["provenance"]
-        start = camera.load_parameters(options.thresholds_of)
+        start = parameters.load_parameters(options.thresholds_of)
         p = fit_thresholds(start, images, index, events)
     else:
         p = fit(images, index, events, offsets, options.steps, options.rounds)

@@ -5,6 +5,7 @@ import io
 import json
 import math
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -13,16 +14,25 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 from respike.figures.draw import ANN, GOOD, INK, OTHER, SNN, SNN_OTHER, percent, theme
 from respike.runs import command, files, owned
 
-LOOKS = {  # learning rule -> colour and marker
-    "back-propagation": (ANN, "s"),
-    "surrogate gradients through time": (SNN, "o"),
-    "local surrogate gradients": (SNN_OTHER, "o"),
-    "NormAD": (GOOD, "^"),
-    "STDP": (OTHER, "v"),
-    "back-propagation on spike counts": (INK, "D"),
-}
-TITLES = {"mnist": "MNIST", "nmnist": "N-MNIST"}
+SPIKING = (SNN, SNN_OTHER, GOOD, OTHER, INK)  # colours; shapes go round another number of them
+SHAPES = ("o", "^", "v", "D", "<", ">", "p")
+ANN_SHAPES = ("s", "P", "X", "*")  # all of one colour
 NAMED = 7  # of the networks that no other beats in both directions, so many get their name
+
+
+def looks(groups: list[dict]) -> dict[str, tuple[str, str]]:
+    """Return learning rule -> colour and marker of all rules that occur, in the legend's order.
+
+    Rules of networks without spikes come first and share a colour; the rest follow by name.
+    """
+    spiking: dict[str, bool] = {}
+    for group in groups:
+        for row in group["networks"]:
+            spiking[row["rule"]] = spiking.get(row["rule"], False) or row["spikes"] is not None
+    names = sorted(spiking, key=lambda rule: (spiking[rule], rule.casefold(), rule))
+    shapes = {False: cycle(ANN_SHAPES), True: cycle(SHAPES)}
+    colours = {False: cycle([ANN]), True: cycle(SPIKING)}
+    return {rule: (next(colours[spiking[rule]]), next(shapes[spiking[rule]])) for rule in names}
 
 
 def undominated(x, y) -> list[int]:
@@ -38,7 +48,7 @@ def scatter(groups: list[dict], cost: Callable[[dict], float], label: str) -> pl
     """Return accuracy against a cost, one panel per data set, bars: 95 % intervals."""
     figure, axes = plt.subplots(1, len(groups), figsize=(7.2 + 4.3 * (len(groups) - 1), 5.2),
                                 squeeze=False)  # fmt: skip
-    rules = {}
+    known, drawn = looks(groups), {}
     for ax, group in zip(axes[0], groups, strict=True):
         rows = group["networks"]
         x, y = [cost(row) for row in rows], [row["accuracy"] for row in rows]
@@ -46,10 +56,10 @@ def scatter(groups: list[dict], cost: Callable[[dict], float], label: str) -> pl
         ax.step([x[k] for k in front], [y[k] for k in front], where="post", color=INK,
                 linewidth=0.8, linestyle=":", zorder=1)  # fmt: skip
         for k, row in enumerate(rows):
-            colour, marker = LOOKS.get(row["rule"], (INK, "x"))
+            colour, marker = known[row["rule"]]
             low, high = max(row["low"], 0), min(row["high"], 1)
             ax.plot([x[k], x[k]], [low, high], color=colour, linewidth=1, alpha=0.6, zorder=2)
-            rules[row["rule"]] = ax.scatter(
+            drawn[row["rule"]] = ax.scatter(
                 x[k], y[k], color=colour, marker=marker, s=34, zorder=3, edgecolor="white",
                 linewidth=0.6,
             )  # fmt: skip
@@ -60,7 +70,7 @@ def scatter(groups: list[dict], cost: Callable[[dict], float], label: str) -> pl
         middle = math.sqrt(min(x) * max(x))
         floor = min(y)
         ax.set_ylim(max(0, floor - 0.06), 1.005)
-        ax.set(xlabel=label, title=f"{TITLES[group['data_set']]}, {group['n_test']:,} test images")
+        ax.set(xlabel=label, title=f"{group['title']}, {group['n_test']:,} test images")
         percent(ax)
         for k in front[-NAMED:]:
             left = x[k] < middle  # names stay inside the panel
@@ -68,9 +78,7 @@ def scatter(groups: list[dict], cost: Callable[[dict], float], label: str) -> pl
                         textcoords="offset points", ha="left" if left else "right", fontsize=7.5,
                         color=INK)  # fmt: skip
     axes[0][0].set_ylabel("test accuracy")
-    known = [rule for rule in LOOKS if rule in rules]
-    figure.legend([rules[r] for r in known], known, loc="outside lower center",
-                  ncols=2)  # fmt: skip
+    figure.legend([drawn[rule] for rule in known], list(known), loc="outside lower center", ncols=2)
     return figure
 
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from respike.report import judge, lacking, ledger, networks
 from respike.runs import command, files, foreign, owned, provenance, records
+from respike.runs.sources import found as source_ids
 from respike.workflow import dag
 
 SAME = ("source", "experiment", "seed", "settings")  # what a result must share with the DAG
@@ -153,6 +154,24 @@ def kept_runs(wanted: dict[str, dict], scale: str, kept: list[records.Record]) -
             {file: result for file, (result, _) in stale.items()},
             {file: why for file, (_, why) in stale.items()},
         ),
+    ]
+
+
+def of_unknown_sources(kept: Iterable[records.Record]) -> list[dict]:
+    """Return what is recorded of sources whose folder is not here, one row for each source."""
+    known, found = source_ids(), {}
+    for record in kept:
+        if record.result["source"] not in known and not record.withdrawn:
+            found.setdefault(record.result["source"], []).append(record.result)
+    return [
+        {
+            "source": source,
+            "records": len(results),
+            "experiments": sorted({result["experiment"] for result in results}),
+            "scales": sorted({result["scale"] for result in results}),
+            "started": [min(r["started"] for r in results), max(r["started"] for r in results)],
+        }
+        for source, results in sorted(found.items())
     ]
 
 
@@ -346,8 +365,9 @@ def collect(
     scale: str,
     folder: Path,
     others: Sequence[Beside] = (),
+    kept: Sequence[records.Record] = (),
 ) -> tuple[dict, list[dict], str]:
-    """Return (verdicts, groups of networks, runs.csv as text).
+    """Return (verdicts, groups of networks, runs.csv as text); `kept` are all records.
 
     Raises
     ------
@@ -358,7 +378,7 @@ def collect(
     runs = read_runs(wanted["results"], scale, folder)
     sources = [judge_source(book, runs, wanted, scale, others) for book in books]
     groups = networks.compare(runs, lambda path: answers(folder / path))
-    return verdicts_of(sources, runs, scale), groups, table(runs)
+    return verdicts_of(sources, runs, scale, kept), groups, table(runs)
 
 
 def answers(path: Path) -> dict[str, np.ndarray]:
@@ -367,7 +387,9 @@ def answers(path: Path) -> dict[str, np.ndarray]:
     return {name: arrays[name] for name in records.ALWAYS}
 
 
-def verdicts_of(sources: list[dict], runs: dict[str, dict], scale: str) -> dict:
+def verdicts_of(
+    sources: list[dict], runs: dict[str, dict], scale: str, kept: Iterable[records.Record] = ()
+) -> dict:
     """Return the content of verdicts.json; an infinite end of a region is null there."""
     return files.plain(
         {
@@ -376,6 +398,7 @@ def verdicts_of(sources: list[dict], runs: dict[str, dict], scale: str) -> dict:
             "from_records": False,
             "counts": counts([claim for source in sources for claim in source["claims"]]),
             "sources": sources,
+            "unknown_sources": of_unknown_sources(kept),
             "provenance": summarise(runs, scale),
         }
     )
@@ -401,7 +424,7 @@ def main(argv: list[str] | None = None) -> int:
     asked = parser.add_mutually_exclusive_group(required=True)
     asked.add_argument("--wanted", help="JSON file: {results: {path: ...}, figures: {id: paths}}")
     asked.add_argument("--config", help="the resolved configuration as JSON, in place of --wanted")
-    parser.add_argument("--ledgers", required=True, nargs="+")
+    parser.add_argument("--ledgers", required=True, nargs="*", help="none: no source takes part")
     parser.add_argument("--out", required=True, type=Path, help="verdicts.json")
     parser.add_argument("--runs", required=True, type=Path, help="runs.csv")
     parser.add_argument("--networks", required=True, type=Path, help="networks.json")
@@ -420,7 +443,8 @@ def main(argv: list[str] | None = None) -> int:
         for config in scales
         for beside in kept_runs(dag.wanted(config), config["scale"], kept)
     ]
-    verdicts, groups, runs = collect(wanted, args.ledgers, args.scale, Path.cwd(), others)
+    shown = kept if scales else []  # a smoke run shows no record
+    verdicts, groups, runs = collect(wanted, args.ledgers, args.scale, Path.cwd(), others, shown)
     for config in (config for config in scales if config["scale"] == "paper"):
         lacking.note(verdicts["sources"], config, kept)
     files.write_json(args.out, verdicts)

@@ -89,7 +89,7 @@ def build(scale: str, folder: Path, out: Path, work: Path) -> dict:
         source["counts"] = collect.counts(source["claims"])
         sources.append(source)
     lacking.note(sources, config, kept)
-    verdicts = collect.verdicts_of(sources, runs, scale) | {"from_records": True}
+    verdicts = collect.verdicts_of(sources, runs, scale, kept) | {"from_records": True}
     groups = networks.compare(runs, lambda path: collect.answers(Path(where[path])))
     figures, drawn_from = draw(config, chosen, work)
     for figure in (figure for source in verdicts["sources"] for figure in source["figures"]):
@@ -150,7 +150,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--work", required=True, type=Path, help="folder for unpacked records")
     parser.add_argument("--out", required=True, type=Path, help="folder of the report")
     args = parser.parse_args(argv)
-    owned.check_new(args.out / "verdicts.json")
     verdicts = build(args.scale, args.records, args.out, args.work)
     counts = verdicts["counts"]
     print(", ".join(f"{counts[s]} {s}" for s in judge.STATUSES if counts[s]))

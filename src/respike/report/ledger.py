@@ -16,6 +16,7 @@ from respike.runs import strict_yaml
 from respike.runs.strict_yaml import Key
 
 SCHEMA = Path(__file__).parents[3] / "workflow" / "schemas" / "claims.schema.yaml"
+ANSWER_WORDS = 90
 DEFAULT_MIN_RUNS = {"random": 3, "figure": 3, "qualitative": 3, "deterministic": 1}
 
 
@@ -50,7 +51,7 @@ def load(path: str | Path) -> Ledger:
     ]
     found += _numbers(content)
     if not found:  # the checks below rely on the shape that the schema guarantees
-        found = [*_ids(content), *_claims(content)]
+        found = [*_answer(content["source"]), *_ids(content), *_claims(content)]
     if found:
         raise LedgerError(
             "\n".join(
@@ -118,6 +119,16 @@ def _numbers(item: object, at: Key = ()) -> Iterator[tuple[Key, str]]:
     pairs = enumerate(item) if isinstance(item, list) else pairs
     for key, value in pairs:
         yield from _numbers(value, (*at, key))
+
+
+def _answer(source: dict) -> Iterator[tuple[Key, str]]:
+    """Yield that the answer is too long for a newcomer; what goes beyond it stands in `more`."""
+    words = len(source.get("answer", "").split())
+    if words > ANSWER_WORDS:
+        yield (
+            ("source", "answer"),
+            f"{words} words, allowed are {ANSWER_WORDS}: put the rest in more",
+        )
 
 
 def _ids(content: dict) -> Iterator[tuple[Key, str]]:

@@ -46,8 +46,8 @@ def compare(runs: dict[str, dict], arrays: Arrays) -> list[dict]:
 
     Returns
     -------
-    Groups with `data_set`, `n_test`, `networks` (best first), `pairs` (every pair once) and
-    `left_out`, the number of networks with another test set.
+    Groups with `data_set`, its `title`, `n_test`, `networks` (best first), `pairs` (every pair
+    once) and `left_out`, the number of networks with another test set.
     """
     found: dict[str, dict[str, dict]] = {}  # data set -> id -> what is known of a network
     for path, run in sorted(runs.items(), key=lambda item: item[1]["seed"]):
@@ -75,6 +75,7 @@ def compare(runs: dict[str, dict], arrays: Arrays) -> list[dict]:
         groups.append(
             {
                 "data_set": data_set,
+                "title": data_set.upper(),  # as MNIST: names of data sets are abbreviations
                 "n_test": rows[0]["n_test"],
                 "networks": rows,
                 "pairs": _pairs([kept[row["id"]]["runs"] for row in rows]),

@@ -14,7 +14,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import jinja2
@@ -23,11 +23,11 @@ from PIL import Image
 
 from respike.report import cost, networks, wording
 from respike.report.claim_plot import strip
-from respike.runs import command, files, owned
+from respike.runs import command, files, owned, sources
 from respike.spiking.energy import ADD_PJ, MAC_PJ
 
 TEMPLATES = Path(__file__).parent / "templates"
-BIBLIOGRAPHY = Path(__file__).parents[3] / "references.bib"
+ROOT = Path(__file__).parents[3]
 STATUSES = {  # mark and meaning; the mark and the name carry the status, the colour only helps
     "not_reproduced": ("\u2715", "measured, and the accepted region is missed"),
     "inconclusive": ("?", "measured, but the runs cannot decide"),
@@ -74,7 +74,6 @@ NETWORK_COLUMNS = (
     "Time steps", "Spikes per image", "Synaptic operations", "State updates", "ANN MACs", "Energy",
     "Energy of the ANN", "Images shown", "Training time", "Against the best",
 )  # fmt: skip
-SET_TITLES = {"mnist": "MNIST", "nmnist": "N-MNIST"}
 
 
 def claim_view(claim: dict) -> dict:
@@ -155,7 +154,9 @@ def source_view(source: dict, figures: Path, out: Path) -> dict:
         **source,
         "claims": claims,
         "ordered": sorted(claims, key=lambda claim: (claim["rank"], claim["place"])),
-        "answer": source.get("answer", "") if held + failed + unsure else "",
+        **{
+            key: source.get(key, "") if held + failed + unsure else "" for key in ("answer", "more")
+        },
         "tally": tally,
         "headline_claims": [claim for claim in chosen if claim["measured"]],
         "variants": _variants(source["protocols"], claims),
@@ -228,7 +229,7 @@ def group_view(group: dict) -> dict:
                 f"p = {wording.small(pair['p_holm'])}",
             }  # fmt: skip
         )
-    return {**group, "rows": rows, "title": SET_TITLES[group["data_set"]]}
+    return {**group, "rows": rows}
 
 
 def pair_data(groups: list[dict]) -> dict:
@@ -252,10 +253,13 @@ def pair_data(groups: list[dict]) -> dict:
     }  # fmt: skip
 
 
-def bibliography(path: Path = BIBLIOGRAPHY) -> list[str]:
-    """Return every entry of the BibTeX file as one line of text."""
-    entries = []
-    for entry in re.findall(r"@\w+\{.*?\n\}", path.read_text(encoding="utf-8"), re.S):
+def bibliography(of: Iterable[str]) -> list[str]:
+    """Return what is cited as one line of text each: in common, and by these sources."""
+    own = [ROOT / sources.file_of(source, sources.BIBLIOGRAPHY) for source in of]
+    places = [ROOT / sources.BIBLIOGRAPHY, *filter(Path.is_file, own)]
+    text = "\n".join(place.read_text(encoding="utf-8") for place in places)
+    entries = set()
+    for entry in re.findall(r"@\w+\{.*?\n\}", text, re.S):
         found = dict(re.findall(r"^\s*(\w+) = \{(.*)\},?$", entry, re.M))
         where = [found.get(key) for key in ("journal", "booktitle", "howpublished", "pages")]
         parts = [
@@ -265,7 +269,7 @@ def bibliography(path: Path = BIBLIOGRAPHY) -> list[str]:
         ]
         parts.append(", ".join(text for text in where if text) + ".")
         parts += [f"doi:{found['doi']}"] if "doi" in found else []
-        entries.append(" ".join(parts).replace("{", "").replace("}", ""))
+        entries.add(" ".join(parts).replace("{", "").replace("}", ""))
     return sorted(entries)
 
 
@@ -300,6 +304,10 @@ def context(
             name: [claim for claim in claims if claim["status"] == name] for name in STATUSES
         },
         "provenance": {**provenance, "wall": wording.duration(provenance["wall_s"])},
+        "unknown_sources": [
+            {**row, "when": " to ".join(sorted({day[:10] for day in row["started"]}))}
+            for row in verdicts["unknown_sources"]
+        ],
         "documents": sum(source["document"] != "none" for source in sources),
         "data_texts": [DATA.get(kind, f"{kind} data") for kind in provenance["data_kinds"]],
         "groups": [group_view(group) for group in groups],
@@ -307,7 +315,7 @@ def context(
         "network_figures": [_figure_view(dict(f), figures, out) for f in NETWORK_FIGURES],
         "network_columns": NETWORK_COLUMNS,
         "energy": {"add": ADD_PJ, "mac": round(MAC_PJ, 3)},
-        "bibliography": bibliography(),
+        "bibliography": bibliography(source["id"] for source in sources),
         "benchmarks": cost.benchmarks(benchmarks),
         "scaling": cost.scaling(list(scaling)),
         "up": os.path.relpath(Path.cwd(), out),  # from the report to the checkout

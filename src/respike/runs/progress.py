@@ -7,7 +7,7 @@ import time
 class Progress:
     """Prints at most one line every `every_s` seconds, and always the last one.
 
-    A line reads `poisson_mlp train seed 0: epoch 3/10, accuracy 0.871, 14 s left`.
+    A line reads `<source> train seed 0: epoch 3/10, accuracy 0.871, 14 s left`.
     """
 
     def __init__(self, label: str, every_s: float = 5.0, stream=None):

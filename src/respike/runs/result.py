@@ -1,4 +1,4 @@
-"""What an experiment returns."""
+"""What an experiment returns, checked at once: a run is not paid for and refused later."""
 
 import dataclasses
 from dataclasses import dataclass, field
@@ -54,6 +54,16 @@ class Result:
     network: Network | None = None  # the trained network; needs `predictions` and `labels`
 
     def __post_init__(self):
+        import numpy as np  # not above: whoever checks settings imports this module, quickly
+
+        for part, depth in (("metrics", 0), ("series", 1)):
+            for name, value in getattr(self, part).items():
+                shape = np.shape(value)
+                if len(shape) != depth or np.asarray(value).dtype.kind not in "biuf":
+                    kind = "one number" if depth == 0 else "a list of numbers"
+                    raise ValueError(
+                        f"{part}.{name}: found {value!r:.80}, a result has {kind} there"
+                    )
         if self.network:
             found = [self.arrays.get(name) for name in ("predictions", "labels")]
             kinds = [(str(getattr(a, "dtype", None)), getattr(a, "shape", ())) for a in found]

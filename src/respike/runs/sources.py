@@ -7,7 +7,9 @@ part, remove it and it does not.
 from __future__ import annotations
 
 import functools
+import importlib
 from pathlib import Path
+from types import ModuleType
 
 from respike.runs import strict_yaml
 from respike.runs.closure import SRC
@@ -34,6 +36,11 @@ def file_of(source: str, name: str) -> Path:
 def with_file(name: str) -> list[str]:
     """Return the sources that have a file of this name, sorted."""
     return [source for source in found() if (FOLDER / source / name).is_file()]
+
+
+def load(source: str, name: str) -> ModuleType:
+    """Return a module that a source brings along, as `load("poisson_mlp", "benchmarks")`."""
+    return importlib.import_module(f"respike.sources.{source}.{name}")
 
 
 def rule_files(config: dict) -> list[str]:

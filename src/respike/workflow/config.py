@@ -273,38 +273,61 @@ def _entry_problems(config: dict, schema: dict) -> Iterator[tuple[Key, str]]:
 
 
 def _settings_problems(config: dict) -> Iterator[tuple[Key, str]]:
-    """Yield what is wrong with settings: of each experiment against its own typed class."""
+    """Yield what is wrong with settings: of each experiment against its own typed class.
+
+    One mistake is one problem: what an entry has wrong is not said again of those that extend it.
+    """
     for source, entries in config["sources"].items():
-        for entry, body in entries.items():
-            at = ("sources", source, entry)
-            root = dag.chain(entries, entry)[-1]
+        chains = {entry: dag.chain(entries, entry) for entry in entries}
+        schemas = {}
+        for root in (entry for entry in entries if chains[entry] == [entry]):
             module = entries[root]["job"].get("module", root)
             try:
-                known = settings.schema(settings.class_of(source, module))
+                schemas[root] = settings.schema(settings.class_of(source, module))
             except (ImportError, AttributeError) as error:
                 yield ("sources", source, root, "job"), f"{module}: no settings for it: {error}"
-                continue
-            own = known["properties"]
-            partial = {key: value for key, value in known.items() if key != "required"}
-            parts = [(("settings",), body.get("settings", {}))]
-            parts += [(("scales", scale), part) for scale, part in body.get("scales", {}).items()]
-            for inner, part in parts:
-                for key, text in schema_check.problems(part, partial):
-                    yield (*at, *inner, *key), text
-            for key, values in body.get("vary", {}).items():
-                if key not in own:
-                    yield (*at, "vary", key), "unknown setting" + suggestion(key, own)
-                    continue
-                lists = {"additionalProperties": {"items": own[key]}}
-                for inner, text in schema_check.problems(values, lists):
-                    yield (*at, "vary", key, *inner), text
-            given = {*body.get("vary", {}), *(["cells"] if {"grid", "cells"} & set(body) else [])}
-            for scale in body.get("only", dag.SCALES):
-                values = dag.resolved_settings(entries, entry, scale)
-                lacks = [name for name in known["required"] if name not in {*values, *given}]
-                if lacks:
-                    yield at, f"lacks the settings {', '.join(lacks)} at scale {scale}"
-                    break
+        known = {
+            entry: schemas[names[-1]] for entry, names in chains.items() if names[-1] in schemas
+        }
+        wrong = set()
+        for entry, schema in known.items():
+            for key, text in _value_problems(entries[entry], schema):
+                yield ("sources", source, entry, *key), text
+                wrong.add(entry)
+        for entry in sorted(known, key=lambda entry: len(chains[entry])):  # bases first
+            if wrong.isdisjoint(chains[entry]) and (text := _lacks(entries, entry, known[entry])):
+                yield ("sources", source, entry), text
+                wrong.add(entry)
+
+
+def _value_problems(body: dict, schema: dict) -> Iterator[tuple[Key, str]]:
+    """Yield what is wrong with the values that an entry gives itself."""
+    own = schema["properties"]
+    partial = {key: value for key, value in schema.items() if key != "required"}
+    parts = [(("settings",), body.get("settings", {}))]
+    parts += [(("scales", scale), part) for scale, part in body.get("scales", {}).items()]
+    for inner, part in parts:
+        for key, text in schema_check.problems(part, partial):
+            yield (*inner, *key), text
+    for key, values in body.get("vary", {}).items():
+        if key not in own:
+            yield ("vary", key), "unknown setting" + suggestion(key, own)
+            continue
+        lists = {"additionalProperties": {"items": own[key]}}
+        for inner, text in schema_check.problems(values, lists):
+            yield ("vary", key, *inner), text
+
+
+def _lacks(entries: dict, entry: str, schema: dict) -> str | None:
+    """Return which settings an entry has no value for at the first scale where it lacks any."""
+    body = entries[entry]
+    given = {*body.get("vary", {}), *(["cells"] if {"grid", "cells"} & set(body) else [])}
+    for scale in body.get("only", dag.SCALES):
+        values = dag.resolved_settings(entries, entry, scale)
+        lacks = [name for name in schema["required"] if name not in {*values, *given}]
+        if lacks:
+            return f"lacks the settings {', '.join(lacks)} at scale {scale}"
+    return None
 
 
 def _name_problems(config: dict) -> Iterator[tuple[Key, str]]:

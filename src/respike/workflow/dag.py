@@ -26,7 +26,7 @@ SCALES = ("smoke", "default", "paper")
 # kept, a small result that outlives its batch can sit in the hole that a large array left, so that
 # the next one needs new memory, batch after batch. A job of the grid search at full budget grew to
 # 22 GB that way. Keeping all took 7 to 39 % less CPU time than glibc's defaults on a job alone, and
-# no less than this on the grid and snn_mnist, on a busy machine.
+# no less than this on grids and deep networks, on a busy machine.
 MALLOC = (
     "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4194304"
     ":glibc.malloc.trim_threshold=268435456"

@@ -49,14 +49,18 @@ class Job:
         return "|".join(names) or r"(?!)"  # nothing at this scale: matches no name
 
     @property
+    def data(self) -> list[str]:
+        """Return the names of the data sets that the jobs read."""
+        return self.says.get("data", ["mnist"])
+
+    @property
     def inputs(self) -> list[str] | Callable:
         """Return the manifests that the jobs read; of a table the searches that it is made of."""
-        data = self.says.get("data", ["mnist"])
-        if "searches" in data:
+        if "searches" in self.data:
             return lambda wildcards: dag.searched(
                 self.config, self.source, wildcards.experiment, wildcards.seed
             )
-        return [manifest for name in data if (manifest := dag.manifest(self.config, name))]
+        return [manifest for name in self.data if (manifest := dag.manifest(self.config, name))]
 
     @property
     def memory_mb(self) -> int:
@@ -111,6 +115,23 @@ def of(config: dict) -> list[Job]:
         for entry, body in entries.items()
         if "extends" not in body
     ]
+
+
+def bibliographies(config: dict) -> list[str]:
+    """Return the files with what the report cites: the common one, then those of the sources."""
+    own = [
+        source for source in sources.with_file(sources.BIBLIOGRAPHY) if source in config["sources"]
+    ]
+    return [sources.BIBLIOGRAPHY, *(str(sources.file_of(s, sources.BIBLIOGRAPHY)) for s in own)]
+
+
+def report_code(module: str) -> str:
+    """Return the code digest of a module of the report, with those of the `costs.py` of sources.
+
+    The report looks for these files: no import leads to them.
+    """
+    brought = [f"respike.sources.{source}.costs" for source in sources.with_file("costs.py")]
+    return " ".join(map(code_digest, (module, *brought)))
 
 
 # -------------------------------------------------------------------------------------- figures

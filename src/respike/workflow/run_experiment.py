@@ -41,7 +41,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m respike.workflow.run_experiment", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("--source", required=True, help="the document, as poisson_mlp")
+    parser.add_argument(
+        "--source", required=True, help="the document: a folder of src/respike/sources"
+    )
     parser.add_argument("--root", required=True, help="entry whose module runs the experiment")
     parser.add_argument("--experiment", required=True, help="its name, as in paths")
     parser.add_argument("--data", required=True, nargs="+", help="manifest.json of each data set")

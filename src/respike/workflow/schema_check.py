@@ -95,6 +95,7 @@ TYPE_NAMES = {
     "integer": "a whole number",
     "number": "a finite number",
     "string": "text",
+    "boolean": "true or false",
     "null": "null",
     "array": "a list",
     "object": "a section of key: value lines",

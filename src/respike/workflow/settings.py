@@ -73,7 +73,7 @@ def read(text: str, cls: type):
     setting that is not read can then not be set.
     """
     given = json.loads(text)
-    if found := sorted(problems(given, schema(cls)), key=str):
+    if found := sorted({*problems(given, schema(cls))}, key=str):
         raise SettingsError("; ".join(f"{dotted(k)}: {text}" if k else text for k, text in found))
     return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in given.items()})
 

@@ -20,12 +20,22 @@ def prepare(workflow: Any, config: dict) -> None:
     The environment of all jobs is set here, also in a job that reads the rules itself. The rest is
     for the main process: what killed runs left behind is cleared up, jobs get limits, and the locks
     of runs beside this one are respected. A dry run or a summary does none of it.
+
+    Raises
+    ------
+    WorkflowError
+        The run would remove a file of the user's in the folder of the data.
     """
+    from snakemake.exceptions import WorkflowError
     from snakemake.logging import logger
 
     os.environ.setdefault("GLIBC_TUNABLES", dag.MALLOC)
     if not workflow.is_main_process:
         return
+    try:
+        owned.check_data(config["data"]["folder"])
+    except owned.NotOwned as error:
+        raise WorkflowError(f"data.folder in config.yaml: {error}") from None
     # `respike status` reads it in the log.
     logger.info(f"Scale: {config['scale']} (process {os.getpid()})")
     keep_locks_of_others()

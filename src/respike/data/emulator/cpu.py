@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from respike.data.emulator.camera import (
+from respike.data.emulator.parameters import (
     FINE,
     MARGIN,
     PITCH,

@@ -7,7 +7,8 @@ Float operations round in another order, so single events may differ.
 import numpy as np
 import torch
 
-from respike.data.emulator.camera import (
+from respike.data.emulator.cpu import background
+from respike.data.emulator.parameters import (
     FINE,
     MARGIN,
     SENSOR,
@@ -17,7 +18,6 @@ from respike.data.emulator.camera import (
     blur_taps,
     follow,
 )
-from respike.data.emulator.cpu import background
 
 TOGETHER = 1000  # recordings: about 1 GB on the GPU
 PIXELS = SENSOR * SENSOR

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from respike.data import mnist
-from respike.data.emulator import camera
+from respike.data.emulator import camera, parameters
 from respike.data.nmnist import event_table, official
 from respike.data.nmnist.event_table import TableWriter
 from respike.runs import command, files, foreign, owned
@@ -26,7 +26,7 @@ TEST_SHARE = 5  # a fifth of given recordings is held out if they have no test h
 
 def emulated(out: Path, data: mnist.Mnist, sizes: dict[str, int], seed: int, device: str) -> None:
     """Write a table of emulated recordings of the first images of each half of MNIST."""
-    p = camera.load_parameters()
+    p = parameters.load_parameters()
     halves = {
         "train": (data.train_images, data.train_labels),
         "test": (data.test_images, data.test_labels),
@@ -34,7 +34,7 @@ def emulated(out: Path, data: mnist.Mnist, sizes: dict[str, int], seed: int, dev
     source = {
         "seed": seed,
         "device": device,
-        "parameters_sha256": hashlib.sha256(camera.PARAMETERS.read_bytes()).hexdigest(),
+        "parameters_sha256": hashlib.sha256(parameters.PARAMETERS.read_bytes()).hexdigest(),
         "mnist_sha256": data.sha256,
     }
     text = f"Emulated from MNIST images (respike.data.emulator, seed {seed}); no camera took them."

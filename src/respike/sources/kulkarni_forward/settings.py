@@ -53,6 +53,7 @@ class Constants:
 class Encode(Constants):
     """The constants, and which account is followed."""
 
+    # whose equations are computed
     variant: Literal["as_documented", "as_coded", "corrected"]
 
 
@@ -98,7 +99,7 @@ class Train(Constants):
     period_ms: Positive  # between the spikes asked of the true class; U5
     rate_pA: Positive  # learning rate of the first epoch; U6
     rate_decay: Annotated[float, Above(0, 1)]  # its factor from epoch to epoch; U6
-    epochs: Count  # U6
+    epochs: Count  # passes over the training images; U6
     tau_leak_ms: Positive  # filter of the trace in the rule; U7
     inhibit_pA: NonNegative  # lateral inhibition; U8
     bits: tuple[Annotated[int, Range(1, 16)], ...]  # precisions of the weights; U9
@@ -109,6 +110,7 @@ class Readout(Constants):
     """The constants of the spiking layers, and the training of the linear layer."""
 
     variant: Literal["as_documented", "as_coded", "corrected"]
+    # what the linear layer reads: the convolution, or spikes of one of the passes
     features: Literal["relu", "original", "modified"]
     n_filters: Annotated[int, Range(1, 12)]
     filters: Literal["trained", "random"]
@@ -118,7 +120,7 @@ class Readout(Constants):
     n_test: Annotated[int, Range(1, 10_000)]
     gain_pA: Positive  # U2
     modified_gain_pA: Positive  # U3
-    lr: Positive  # U10
-    batch_size: Count  # U10
-    epochs: Count  # U10
+    lr: Positive  # learning rate of the linear layer; U10
+    batch_size: Count  # images per update of the linear layer; U10
+    epochs: Count  # passes over the training images; U10
     bits: tuple[Annotated[int, Range(1, 16)], ...]  # U9

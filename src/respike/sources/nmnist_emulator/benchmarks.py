@@ -9,7 +9,7 @@ from tonic.io import make_structured_array
 from tonic.transforms import Denoise, ToFrame
 
 from respike.commands.benchmark import Case
-from respike.data.emulator import camera, gpu
+from respike.data.emulator import camera, gpu, parameters
 from respike.data.nmnist import archive as nmnist_archive
 from respike.data.nmnist import binary_format
 from respike.data.nmnist.event_frames import bin_events, denoise
@@ -41,7 +41,7 @@ def _emulator(data, device, threads) -> Case:
     """Return the emulator; nobody else's camera model makes these recordings."""
     n = 40 if device == "cpu" else 2_000
     images, index = data.train_images[:n], np.arange(n)
-    p = camera.load_parameters()
+    p = parameters.load_parameters()
     key = camera.recording_keys(index, 0)
     path, end = camera.motion_paths(p, key)
     return Case(

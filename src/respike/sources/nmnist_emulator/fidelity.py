@@ -6,7 +6,7 @@ beside them. Emulated and real recordings are compared image by image where that
 
 import numpy as np
 
-from respike.data.emulator import camera
+from respike.data.emulator import camera, parameters
 from respike.data.inputs import Inputs, load
 from respike.data.nmnist import statistics
 from respike.runs.progress import Progress
@@ -21,7 +21,7 @@ def run(settings: Settings, data: Inputs, seed: int, progress: Progress) -> Resu
     if data.mnist is None or data.recordings is None or data.kind == "emulated":
         raise SettingsError("needed are MNIST and real recordings of its training images")
     real = data.recordings.splits["train"]
-    fitted = np.isin(real.index, camera.fitted_images())
+    fitted = np.isin(real.index, parameters.fitted_images())
     judged = np.nonzero(~fitted)[0][: settings.n_judged]
     if not len(judged):
         raise SettingsError("every real recording was used in the fit; more of them are needed")
@@ -101,7 +101,7 @@ def _samples(ours: tuple, theirs: tuple, labels: np.ndarray) -> dict:
 
 def _camera() -> dict:
     """Return what the figure of the fitted camera shows."""
-    p = camera.load_parameters()
+    p = parameters.load_parameters()
     return {
         "times": p.times,
         "motion": p.motion,

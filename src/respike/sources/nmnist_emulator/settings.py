@@ -20,9 +20,9 @@ class Transfer:
 
     n_train: Annotated[int, Range(1, 59_000)]  # emulated training recordings
     n_unseen: Annotated[int, Range(1, 59_000)]  # emulated recordings of other images for the test
-    n_hidden: Count
-    t_window: Count  # us
-    num_steps: Count
-    lr: Positive
-    batch_size: Count
-    epochs: Count
+    n_hidden: Count  # hidden neurons
+    t_window: Count  # us of a frame
+    num_steps: Count  # frames of a recording
+    lr: Positive  # learning rate
+    batch_size: Count  # recordings per update
+    epochs: Count  # passes over the training recordings

@@ -9,7 +9,7 @@ the same images, and on many emulated recordings of other images.
 import numpy as np
 import torch
 
-from respike.data.emulator import camera
+from respike.data.emulator import camera, parameters
 from respike.data.inputs import Inputs, load
 from respike.data.nmnist.event_frames import N_INPUTS, bin_events
 from respike.runs.progress import Progress
@@ -33,7 +33,7 @@ def run(settings: Settings, data: Inputs, seed: int, progress: Progress) -> Resu
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     others = rng.permutation(others)
-    p = camera.load_parameters()
+    p = parameters.load_parameters()
 
     def emulated(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         index = index.astype(np.int64)
@@ -72,7 +72,7 @@ def run(settings: Settings, data: Inputs, seed: int, progress: Progress) -> Resu
                 found.append(network(_frames(*_take(events, offsets, chosen), s)).argmax(1))
         return torch.cat(found).numpy()
 
-    fitted = np.isin(real.index, camera.fitted_images())
+    fitted = np.isin(real.index, parameters.fitted_images())
     truth = real.labels.astype(np.int64)
     right_real = predict(*real.take(np.arange(len(real)))) == truth
     right_same = predict(*emulated(real.index)) == truth

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from respike.commands.benchmark import Case
-from respike.data.emulator import camera
+from respike.data.emulator import camera, parameters
 from respike.data.nmnist import event_table
 from respike.sources.nmnist_grid.cpu import EventMlp, frames_of, mse_count_loss
 from respike.sources.nmnist_grid.reference import SnnTorchMlp, loss_function
@@ -28,7 +28,9 @@ N_HIDDEN, BETA, RATES, BATCH, N = 800, 0.9, (0.8, 0.2), 128, 512
 
 def recordings(data) -> event_table.Recordings:
     """Return emulated recordings of the first training images."""
-    found = camera.emulate(data.train_images[:N], np.arange(N), 0, camera.load_parameters(), "cpu")
+    found = camera.emulate(
+        data.train_images[:N], np.arange(N), 0, parameters.load_parameters(), "cpu"
+    )
     events, counts = found[0], found[1]
     offsets = np.concatenate(([0], np.cumsum(counts)))
     labels = data.train_labels[:N].astype(np.uint8)

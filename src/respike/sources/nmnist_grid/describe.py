@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from respike.data.emulator import camera
+from respike.data.emulator import parameters
 from respike.data.inputs import Inputs, load
 from respike.data.nmnist import event_frames
 from respike.data.nmnist.binary_format import SIZE
@@ -71,7 +71,7 @@ def _on_where_ink_falls(images: np.ndarray, events: np.ndarray, offsets: np.ndar
     Pixels whose MNIST intensity falls by half its range or more between the two places at which
     the image rests before and after the first saccade; those places are of the fitted camera.
     """
-    p = camera.load_parameters()
+    p = parameters.load_parameters()
     rest = p.rests[0]
     places = [p.motion[0], p.motion[(p.times >= rest[0]) & (p.times <= rest[1])].mean(0)]
     edge = (SIZE - 28) // 2

@@ -88,6 +88,21 @@ class SideBySide(torch.nn.Module):
         return lif_layer_gpu(cur, lif, betas)
 
 
+class Curves(dict):
+    """Curves of one network, one number per epoch each.
+
+    `train_s_per_epoch` can be asked for as well; it is one number and no curve, so it is not among
+    the series of a result.
+    """
+
+    train_s_per_epoch = float("nan")
+
+    def __missing__(self, name: str) -> float:
+        if name == "train_s_per_epoch":
+            return self.train_s_per_epoch
+        raise KeyError(name)
+
+
 def train_side_by_side(
     frames: Frames,
     labels: np.ndarray,
@@ -99,11 +114,11 @@ def train_side_by_side(
     device: str = "cuda",
     optimiser_state: dict | None = None,
     progress: Callable | None = None,
-) -> tuple[SideBySide, torch.optim.Adam, list[dict]]:
+) -> tuple[SideBySide, torch.optim.Adam, list[Curves]]:
     """Train networks that share batch size, epochs, learning rate and weight decay.
 
     Returns the networks, the optimiser and for each network its curves: `loss` and accuracy per
-    name of `follow`, one number per epoch, and `train_s_per_epoch` (its share of the wall time).
+    name of `follow`, and its share of the wall time of an epoch.
 
     Raises
     ------
@@ -121,7 +136,7 @@ def train_side_by_side(
     held = DeviceFrames(frames, device)
     rng = np.random.default_rng(order_seed)
     targets = torch.from_numpy(np.asarray(labels, dtype=np.int64)).to(device)
-    found = [{"loss": [], **{name: [] for name in follow}} for _ in trainings]
+    found = [Curves({"loss": [], **{name: [] for name in follow}}) for _ in trainings]
     starts, wall_s = range(0, len(index), batch_size), 0.0
     for epoch in range(epochs):
         since = time.perf_counter()
@@ -157,7 +172,7 @@ def train_side_by_side(
             for one, share in zip(found, right, strict=True):
                 one[name].append(share)
     for one, size in zip(found, net.sizes, strict=True):
-        one["train_s_per_epoch"] = wall_s / max(epochs, 1) * size / sum(net.sizes)
+        one.train_s_per_epoch = wall_s / max(epochs, 1) * size / sum(net.sizes)
     return net, optimiser, found
 
 

@@ -42,7 +42,7 @@ class Final:
     ratio: str  # target ratio (source: 0.8/0.2)
     batch_size: Count  # source: 128
     epochs: Count  # source: 15
-    lr: Positive  # U2
+    lr: Positive  # learning rate of Adam; U2
     l2: NonNegative  # source: 1e-5; U4
     filter_time: Whole  # of the noise filter, us (source: 10,000)
     whole: bool  # whole recordings (the authors' script) in place of the first 100 ms

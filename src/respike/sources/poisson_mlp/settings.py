@@ -64,7 +64,7 @@ class Train:
     beta: Share  # share of the potential left after a step (source: 0.98)
     lr: Positive  # learning rate (source: 2e-3)
     surrogate_alpha: Positive  # sharpness of the surrogate; U3
-    epochs: Count  # U4
+    epochs: Count  # passes over the training images; U4
     batch_size: Count  # images per update; U5
     error: Literal["per_step", "count"]  # per_step or count; U6
     target_rate: Share  # target spikes per step of the true class; U6

@@ -28,8 +28,8 @@ class Train:
     init: Literal["default", "kaiming", "small"]  # source: kaiming
     # adam or sgd (source: mini-batch stochastic gradient descent); U5
     optimiser: Literal["adam", "sgd"]
-    lr: Positive  # U5
-    batch_size: Count  # U5
+    lr: Positive  # learning rate; U5
+    batch_size: Count  # images per update; U5
     epochs: Count  # source: 10+
     rate_gain: Annotated[float, Above(0, 1)]  # spike probability of a white pixel
     tests_per_epoch: Count  # points of the learning curve in an epoch

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -122,30 +123,56 @@ def _batched(c, coding, settings, data, seeds, device) -> dict[str, list[float]]
     return found
 
 
-def main(options, settings: dict) -> None:
-    """Make the tables and write or print them as JSON."""
+def main(
+    settings: dict,
+    data: Path,
+    n_seeds: int,
+    device: str,
+    engine: str | None,
+    encoders: Sequence[str],
+    out: Path | None,
+) -> None:
+    """Make the tables and write them as JSON into the file `out`, or print them.
+
+    Parameters
+    ----------
+    settings
+        Of a cell of the document: the constants and the budget of all.
+    data
+        Folder of MNIST.
+    n_seeds
+        Networks per cell.
+    device
+        auto, cpu or cuda.
+    engine
+        fast or batched; by default batched on a GPU, else fast.
+
+    Raises
+    ------
+    StdpError
+        `n_seeds` is below 1, or the budget is none.
+    owned.NotOwned
+        `out` is there and not ours.
+    """
     from respike.data import mnist
     from respike.runs.devices import device_name
     from respike.runs.progress import Progress
 
-    if options.out:
-        owned.check_new(options.out)
-    device = device_name(options.device)
+    if out:
+        owned.check_new(out)
+    device = device_name(device)
     names = ("num_steps", "intensity", "batch_size", "n_train", "n_test", "assign_images")
     budget = {name: settings[name] for name in names}
-    for name in ("n_train", "n_test", "assign_images"):
-        if (given := getattr(options, name)) is not None:
-            budget[name] = given
     own = {k: settings[k] for k in Constants.__dataclass_fields__ if k in settings}
-    engine = options.engine or ("batched" if device == "cuda" else "fast")
-    if options.seeds < 1:
-        raise StdpError(f"--seeds: found {options.seeds}, allowed is at least 1")
+    if n_seeds < 1:
+        raise StdpError(f"--seeds: found {n_seeds}, allowed is at least 1")
     found = run(
-        Constants(**own, rule=RULES[0]), budget, mnist.load(options.data), range(options.seeds),
-        engine, device, options.encoders, progress=Progress("stdp-table"),
+        Constants(**own, rule=RULES[0]), budget, mnist.load(data), range(n_seeds),
+        engine or ("batched" if device == "cuda" else "fast"), device, encoders,
+        progress=Progress("stdp-table"),
     )  # fmt: skip
-    if options.out:
-        files.write_json(options.out, found)
-        print(f"{options.out}: {found['total_s']:.0f} s", file=sys.stderr)
+    if out:
+        files.write_json(out, found)
+        print(f"{out}: {found['total_s']:.0f} s", file=sys.stderr)
     else:
         print(json.dumps(found, indent=2))

@@ -4,7 +4,7 @@ A step follows BindsNET 0.3.4's `Network.run`: currents from the spikes of the s
 of the input, neurons, learning rule, clamp; after a presentation the weights are normalised. Sums
 are float32 as there, in the order of pixels and images; BLAS may add in another order, so weights
 agree within rounding and spikes do except where a potential misses the threshold by a rounding
-error. tests/unit/test_stdp_fast.py runs both side by side for every neuron and rule.
+error. tests/unit/test_stdp_cpu.py runs both side by side for every neuron and rule.
 
 Work per step is proportional to spikes: a weight is touched only where an input spike meets a
 trace of an output neuron, or an output spike the trace of an input.

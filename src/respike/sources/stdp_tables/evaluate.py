@@ -4,7 +4,7 @@ The network is frozen. Labels are assigned from its spikes on training images, t
 answer the test images. Constants are those of stdp-tables-paper.md, from config.yaml, unless given.
 """
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -99,34 +99,40 @@ def evaluate(
     }
 
 
-def run(options, settings: dict) -> None:
-    """Print the evaluation as JSON; `settings` are those of the document's cell."""
-    from respike.data import mnist
+def constants(settings: dict, neuron: str, changes: Sequence[str]) -> Constants:
+    """Return the constants of a network: the document's, but for the neuron and some changes.
 
+    Parameters
+    ----------
+    settings
+        Of a cell of the document.
+    neuron
+        One of `model.NEURONS`.
+    changes
+        Each as `tc_decay_ms=10`.
+
+    Raises
+    ------
+    StdpError
+        A change names no constant that may be changed, or no number, or one out of bounds.
+    """
     own = {name: settings[name] for name in Constants.__dataclass_fields__ if name in settings}
-    own |= {"neuron": options.neuron, "rule": "PostPre"}  # without learning the rule has no part
-    for text in options.set:
+    own |= {"neuron": neuron, "rule": "PostPre"}  # without learning the rule has no part
+    free = sorted(set(own) - {"neuron", "rule", "n_neurons"})
+    for text in changes:
         key, _, value = text.partition("=")
-        if key not in own or key in ("neuron", "rule", "n_neurons"):
-            allowed = sorted(set(own) - {"neuron", "rule", "n_neurons"})
-            raise StdpError(
-                f"--set {text}: unknown constant {key!r}, allowed: {', '.join(allowed)}"
-            )
+        if key not in free:
+            raise StdpError(f"--set {text}: unknown constant {key!r}, allowed: {', '.join(free)}")
         try:
             own[key] = float(value)
         except ValueError:
             raise StdpError(f"--set {text}: {value!r} is not a number") from None
     c = Constants(**own)
     check(c)
-    coding = stdp_train.Coding(options.encoder, options.num_steps, options.intensity)
-    check_encoding(coding.encoder, coding.num_steps, coding.intensity)
-    c, state = read_state(options.weights, c)
-    data = mnist.load(options.data)
-    print(
-        json.dumps(
-            evaluate(
-                c, state, coding, data, options.label_images, options.test_images, options.seed
-            ),
-            indent=2,
-        )
-    )
+    return c
+
+
+def coding(encoder: str, num_steps: int, intensity: float) -> stdp_train.Coding:
+    """Return how images become spikes; raise StdpError on what cannot be."""
+    check_encoding(encoder, num_steps, intensity)
+    return stdp_train.Coding(encoder, num_steps, intensity)

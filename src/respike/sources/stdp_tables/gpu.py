@@ -3,7 +3,7 @@
 For a GPU. R networks of one neuron model advance in one simulation, each with its own weights,
 thresholds and learning rule; networks of one seed may share its input spikes. A step does what
 `cpu` does, with matrix products over the batch: WeightDependentPostPre needs the sums
-of its outer products only, never a batch x 784 x n array. tests/unit/test_stdp_batched.py holds it
+of its outer products only, never a batch x 784 x n array. tests/unit/test_stdp_gpu.py holds it
 against `fast` and BindsNET on the CPU.
 
 Random draws come from a torch generator, or are given (`choice`, `fires`).

@@ -41,12 +41,12 @@ class Cell(Parameters):
 
     # learning rules
     rules: Annotated[tuple[Rule, ...], Items(1, unique=True)]
-    encoder: Literal["poisson", "bernoulli", "rank_order"]
+    encoder: Literal["poisson", "bernoulli", "rank_order"]  # how images become spikes
     num_steps: Annotated[int, Range(1, 32_767)]  # ms of a presentation (source: 100)
     intensity: Positive  # Hz of a white pixel (source: 128)
-    batch_size: Count  # source: 64
+    batch_size: Count  # images per update (source: 64)
     n_train: Annotated[int, Range(1, 60_000)]  # training images, the first ones (source: 60,000)
-    n_test: Annotated[int, Range(1, 10_000)]  # source: 10,000
+    n_test: Annotated[int, Range(1, 10_000)]  # test images (source: 10,000)
     assign_images: Count  # images of one assignment of labels; U7
 
 
@@ -54,7 +54,7 @@ class Cell(Parameters):
 class Explain(Parameters):
     """The condition, and the values of each explanation; the first value is the document's."""
 
-    rule: Rule
+    rule: Rule  # learning rule
     encoder: Literal["poisson", "bernoulli", "rank_order"]
     num_steps: Annotated[int, Range(1, 32_767)]
     intensity: Positive
@@ -65,8 +65,8 @@ class Explain(Parameters):
     assign_images: Count
     # ms of a presentation
     steps_tried: Annotated[tuple[Annotated[int, Range(1, 32_767)], ...], Items(2)]
-    batches_tried: Annotated[tuple[Count, ...], Items(2)]
-    neurons_tried: Annotated[tuple[Count, ...], Items(2)]
+    batches_tried: Annotated[tuple[Count, ...], Items(2)]  # batch sizes
+    neurons_tried: Annotated[tuple[Count, ...], Items(2)]  # numbers of output neurons
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Search(Parameters):
     num_steps: Annotated[int, Range(1, 32_767)]
     intensity: Positive
     batch_size: Count
-    n_trials: Whole
+    n_trials: Whole  # points that are tried besides the document's
     n_search: Annotated[int, Range(1, 60_000)]  # training images of a trial, the first ones
     n_val: Annotated[int, Range(1, 59_999)]  # the last training images
     n_train: Annotated[int, Range(1, 60_000)]  # of the final training

@@ -7,8 +7,8 @@ import pytest
 import torch
 from bindsnet.encoding import bernoulli, rank_order
 from scipy import stats
+from test_stdp_cpu import C, images
 from test_stdp_encode import datum
-from test_stdp_fast import C, images
 
 from respike.sources.stdp_tables import cpu, gpu
 from respike.sources.stdp_tables.encode import encode
