@@ -3,7 +3,8 @@
 One call trains on one image, encoding included. Ours is the network of the article: 350 ms and
 150 ms of rest in steps of 0.5 ms, presentations repeated below five spikes. The peer is the model
 of BindsNET's example run with the example's own values: 250 ms in steps of 1 ms, currents, no rest,
-no second presentation; it has a quarter of the steps and less to do in each.
+no second presentation; it has a quarter of the steps and less to do in each. Brian 2 is no peer
+here: its release of the day does not load with this project's NumPy.
 
 What an image asks for at least (400 neurons, one presentation): 2,200 input spikes x 400 additions
 to scattered places, one store each, and 780 steps x 400 updates of a potential, a division and some
@@ -16,11 +17,11 @@ import numpy as np
 import torch
 
 from respike.commands.benchmark import Case
+from respike.runs import sources
 from respike.sources.diehl_cook_2015 import cpu
 from respike.sources.diehl_cook_2015.model import N_PIXELS, start_state
 from respike.sources.diehl_cook_2015.settings import Parameters
 from respike.spiking.encoding import stream_key
-from respike.workflow import config, dag
 
 SIZES = (100, 400)
 EXAMPLE = {"exc": 22.5, "inh": 120.0, "theta_plus": 0.05, "norm": 78.4}  # eth_mnist.py
@@ -47,7 +48,7 @@ def cases(data, device, threads):
 
 def _parameters(n: int) -> Parameters:
     """Return the network of config.yaml with n neurons."""
-    settings = dag.experiment(config.load("config.yaml", {}), "diehl_cook_2015", "n100").settings
+    settings = sources.entries("diehl_cook_2015")[0]["train"]["settings"]
     own = {key: settings[key] for key in Parameters.__dataclass_fields__}
     return Parameters(**{**own, "n_exc": n})
 
