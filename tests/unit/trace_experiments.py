@@ -44,7 +44,7 @@ class Trace:
             self.codes[id(code)] = code
 
     def leave_out(self, cls, name):
-        """Do not trace what a method does: Numba compiling, which takes long and calls none of ours."""
+        """Do not trace what a method does: Numba compiling takes long and calls none of ours."""
         method = getattr(cls, name)
 
         def untraced(*arguments, **options):
