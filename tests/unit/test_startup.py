@@ -4,13 +4,16 @@ import os
 from types import SimpleNamespace
 
 import pytest
+from snakemake.cli import get_argument_parser
 from snakemake.exceptions import WorkflowError
 from snakemake.persistence.file import FilePersistence
+from snakemake.settings.types import MaxJobsPerTimespan, SchedulingSettings
 from snakemake.utils import available_cpu_count
 
 from respike.workflow import dag, limits, run_lock, startup
 
 CONFIG = {"scale": "smoke", "device": "auto", "data": {"folder": "data"}}
+RATE = MaxJobsPerTimespan.parse_choice("100/1s")
 
 
 class Workflow:
@@ -21,6 +24,7 @@ class Workflow:
     def __init__(self, cores=1, **resources):
         self.global_resources = {"_cores": cores, **resources}
         self.resource_settings = SimpleNamespace(cores=cores)
+        self.scheduling_settings = SchedulingSettings(max_jobs_per_timespan=RATE)
         self.executed = []
 
     def register_resource(self, name, value):
@@ -101,6 +105,21 @@ def test_all_cores_are_those_that_the_kernel_gives(place, monkeypatch, capsys):
         startup.set_limits(workflow, machine - 1, 1000)
         assert workflow.global_resources["_cores"] == (given or asked)
     assert f"{machine - 1} of {machine} cores" in capsys.readouterr().err
+
+
+def test_only_a_limit_on_starts_that_the_user_sets_reaches_the_scheduler(place):
+    argparse_default = get_argument_parser().get_default("max_jobs_per_timespan")
+    assert argparse_default == "100/1s", "Snakemake's default has changed"
+    for asked, left in ((argparse_default, None), ("5/1m", (5, 60)), ("100/2s", (100, 2))):
+        settings = SchedulingSettings(max_jobs_per_timespan=MaxJobsPerTimespan.parse_choice(asked))
+        startup.spare_the_scheduler(settings)
+        limit = settings.max_jobs_per_timespan
+        assert (limit and (limit.max_jobs, limit.timespan)) == left
+    workflow = prepared()
+    workflow.execute(executor_plugin=executor(dryrun=True))
+    assert workflow.scheduling_settings.max_jobs_per_timespan is RATE
+    workflow.execute(executor_plugin=executor())
+    assert workflow.scheduling_settings.max_jobs_per_timespan is None
 
 
 def test_on_a_cluster_this_machine_sets_no_limits(place, capsys):

@@ -44,6 +44,7 @@ def prepare(workflow: Any, config: dict) -> None:
     def execute_prepared(*args, executor_plugin, executor_settings=None, **kwargs):
         kind = executor_plugin.common_settings
         if not kind.dryrun_exec:
+            spare_the_scheduler(workflow.scheduling_settings)
             begin(config, executor_settings if executor_plugin.name == "slurm" else None)
             if kind.local_exec:
                 set_limits(workflow, limits.cores(), limits.memory_mb())
@@ -130,6 +131,18 @@ def set_limits(workflow: Any, cores: int, memory_mb: int) -> None:
     if asked > cores and asked == available_cpu_count():
         workflow.register_resource("_cores", cores)
         _say(f"{cores} of {asked} cores: more are not given to this process")
+
+
+def spare_the_scheduler(settings: Any) -> None:
+    """Drop Snakemake's own limit of 100 jobs a second; one that the user sets stays.
+
+    No run comes near it. But under a limit each pass of the scheduler asks for one more pass a
+    second later, besides those that are due: after n jobs it makes n passes a second, and a long
+    run keeps a core busy with nothing.
+    """
+    limit = settings.max_jobs_per_timespan
+    if limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
+        settings.max_jobs_per_timespan = None
 
 
 def keep_locks_of_others() -> None:
