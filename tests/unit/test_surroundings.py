@@ -26,7 +26,7 @@ LOCK = "numpy==2.0.0 \\\n    --hash=sha256:aa\ntorch==2.15.0 ; sys_platform == '
 
 def test_what_is_dropped_kept_and_set():
     theirs = {
-        "HOME": "/home/u", "TZ": "Asia/Kathmandu", "TMPDIR": "/t", "REQUESTS_CA_BUNDLE": "/ca",
+        "HOME": "/h", "TZ": "Asia/Kathmandu", "TMPDIR": "/t", "REQUESTS_CA_BUNDLE": "/ca",
         "HTTPS_PROXY": "http://proxy", "CUDA_VISIBLE_DEVICES": "1", "ATEN_CPU_CAPABILITY": "avx2",
         "PYTHONDONTWRITEBYTECODE": "1", "NUMBA_CPU_NAME": "generic", "GLIBC_TUNABLES": "a=1",
     }  # fmt: skip
