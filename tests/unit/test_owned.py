@@ -322,7 +322,7 @@ ALLOWED = {
     ("runs/checkpoints.py", "Kept.drop_arrays"): "its name is a digest of what it was made from",
     ("runs/command.py", "_unexpected"): "a log with time and process in its name",
     ("runs/command.py", "run"): "onto the null device",
-    ("runs/scan.py", "_kept.keep"): "files.write_bytes under another name",
+    ("runs/scan/kept.py", "_kept.keep"): "files.write_bytes under another name",
     ("sources/nmnist_grid/benchmarks.py", "peak_mb"): "a file of the kernel",
     ("commands/reproduce.py", "copy_project"): "into the folder that owned.make_empty has made",
     ("commands/reproduce.py", "run"): "as above",

@@ -39,6 +39,7 @@ def toy_groups():
             runs[f"{name}/{seed}"] = {
                 "source": "toy", "experiment": name, "seed": seed, "protocol": "as_documented",
                 "device": "cpu", "data_kind": "official", "network": vars(network),
+                "versions": {}, "commit": "c" * 40,
             }  # fmt: skip
             predictions = np.where(wrong, (labels + 1) % 10, labels).astype(np.uint8)
             arrays[f"{name}/{seed}"] = {"predictions": predictions, "labels": labels}

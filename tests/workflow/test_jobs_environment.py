@@ -97,5 +97,5 @@ def test_a_package_outside_the_checkout_is_refused_with_the_cure(tree):
 def test_reproduce_without_git_is_one_line(tree, tmp_path):
     call = ("respike", "reproduce", "poisson_mlp.structure_survives", "--scale", "smoke")
     done = tree.run(*call, "--into", tmp_path / "again", status=2)
-    assert re.fullmatch(r"respike reproduce: git says of .*`git clone`.*\n", done.stderr)
+    assert re.fullmatch(r"respike reproduce: error: git says of .*`git clone`.*\n", done.stderr)
     assert os.listdir(tmp_path) in ([], ["again"])
